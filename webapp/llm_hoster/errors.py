@@ -1,0 +1,36 @@
+"""
+Our exceptions:
+
+* LLMHosterError                 a sentence for a person; the command line prints it and exits 1
+  x ConfigError                  site.yml, models.yml or a file made from them is wrong
+  x SessionError                 the staged session.json cannot be served
+  x EngineError                  vLLM could not be started or does not answer
+  x HTTPError                    an answer of the web app, with its status and OpenAI's error code
+"""
+
+
+class LLMHosterError(Exception):
+    """Say what was found, what was expected and what to do, in one sentence or two."""
+
+
+class ConfigError(LLMHosterError):
+    """A configuration file is wrong; the message names file, line and field."""
+
+
+class SessionError(LLMHosterError):
+    """The session's files do not describe something that can be served."""
+
+
+class EngineError(LLMHosterError):
+    """The engine did not start, ended, or did not answer."""
+
+
+class HTTPError(LLMHosterError):
+    """An error answer; rendered as OpenAI's envelope under /v1 and as a page elsewhere."""
+
+    def __init__(self, status: int, message: str, *, code: str, retry_after_s: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.code = code
+        self.retry_after_s = retry_after_s

@@ -1,0 +1,60 @@
+"""The staged session: what the person chose, and the catalogue as it was at Launch, checked again on the node."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from llm_hoster.catalogue.compiled import Catalogue, Engine, GpuType, Model, Offer, OfferQos
+from llm_hoster.errors import SessionError
+
+
+@dataclass(frozen=True)
+class Session:
+    """One launch: the choice of the form, resolved against the catalogue that came with it."""
+
+    catalogue: Catalogue
+    model: Model
+    gpu_type: GpuType
+    num_gpus: int
+    hours: int
+    offer: Offer
+    qos: OfferQos
+    engine: Engine
+
+    @property
+    def su_estimate(self) -> float:
+        return self.qos.su_per_hour * self.hours
+
+    @classmethod
+    def from_file(cls, path: Path) -> Session:
+        """Read session.json; raise SessionError with what is wrong in it."""
+        try:
+            document = json.loads(path.read_text())
+            catalogue = Catalogue.model_validate(document["catalogue"])
+            context = document["context"]
+        except (OSError, ValueError, KeyError, TypeError, ValidationError) as error:
+            raise SessionError(f"{path}: not a session of LLM Hoster ({error}). Launch again from the portal.") from error
+        return cls.from_context(catalogue, context)
+
+    @classmethod
+    def from_context(cls, catalogue: Catalogue, context: dict[str, str]) -> Session:
+        choice = catalogue.choose(
+            model=context.get("model", ""),
+            gpu_type=context.get("gpu_type", ""),
+            num_gpus=context.get("num_gpus", ""),
+            hours=context.get("bc_num_hours", ""),
+        )
+        return cls(catalogue=catalogue, **vars(choice))
+
+
+def expand_path(text: str) -> Path:
+    """Expand $USER and friends in a path of the site; raise SessionError for a variable that is not set here."""
+    expanded = os.path.expandvars(text)
+    if "$" in expanded:
+        raise SessionError(f"{text}: a variable in this path of site.yml is not set on the node {os.uname().nodename}.")
+    return Path(expanded)
