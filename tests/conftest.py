@@ -82,7 +82,7 @@ def staged_root(tmp_path: Path, make_catalogue: MakeCatalogue) -> Path:
 @pytest.fixture
 def short_dir() -> Iterator[Path]:
     """A folder whose path is short enough for unix sockets, which pytest's own is not."""
-    with tempfile.TemporaryDirectory(prefix="llmt-", dir="/tmp") as name:  # noqa: S108 - mkdtemp is private
+    with tempfile.TemporaryDirectory(prefix="llmt-", dir="/tmp") as name:
         yield Path(name)
 
 
