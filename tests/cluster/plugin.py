@@ -1,0 +1,19 @@
+"""The pytest fixture that gives every test of a run the same cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cluster.slurm_cluster import SlurmCluster
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="session")
+def slurm_cluster() -> Iterator[SlurmCluster]:
+    """Start a plain cluster; end-to-end tests make their own, with an awkward home folder."""
+    with SlurmCluster(shared=[REPOSITORY]) as cluster:
+        yield cluster
