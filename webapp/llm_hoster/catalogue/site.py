@@ -1,0 +1,172 @@
+"""site.yml: the cluster as its admin describes it. Each field is explained in config/site.yml."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from llm_hoster.catalogue.document import Document
+from llm_hoster.catalogue.text import (
+    AnyPath,
+    Argument,
+    Line,
+    Name,
+    NodePath,
+    OptionalLine,
+    SlurmName,
+    Url,
+    Variable,
+)
+
+Accelerator = Literal["cuda", "rocm", "cpu"]
+Count = Annotated[int, Field(ge=1)]
+Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Size = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+TcpPort = Annotated[int, Field(ge=1024, le=65535)]
+
+# The runtime folder is node_dir/llmh-XXXXXXXX; a socket's path ends at 107 bytes, so the folder stays within 40.
+NODE_DIR_LENGTH_MAX = 40 - len("/llmh-XXXXXXXX")
+
+
+class Part(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+class PortRange(Part):
+    first: TcpPort
+    last: TcpPort
+
+
+class Engine(Part):
+    name: Name
+    kind: Literal["venv", "module", "apptainer"]
+    target: AnyPath | None = None
+    accelerator: Accelerator
+    args: list[Argument] = Field(default=[])
+    env: dict[Variable, str] = Field(default={})
+
+
+class Partition(Part):
+    name: SlurmName
+    gpus_per_node: Annotated[int, Field(ge=0)]
+    cores_per_node: Count
+    memory_per_core_gb: Size
+    local_disk_gb: Weight
+    max_hours: Count
+
+
+class Qos(Part):
+    name: SlurmName
+    max_hours: Count
+    charge: Weight
+
+
+class GpuType(Part):
+    name: Name
+    title: Line
+    partition: SlurmName
+    gres: SlurmName | None
+    memory_gib: Weight
+    su_weight: Weight
+    num_gpus: Annotated[list[Count], Field(min_length=1)]
+    cores_per_gpu: Count
+    cores_per_gpu_max: Count
+    qos: dict[SlurmName, Count]
+    engine: Name
+    note: OptionalLine = ""
+
+
+class Defaults(Part):
+    model: Name
+    gpu_type: Name
+    num_gpus: Count
+    hours: Count
+
+
+class Site(Part):
+    name: Line
+    cluster: SlurmName
+    support_url: Url
+    prefix: AnyPath
+    app: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+    cache_dir: AnyPath
+    data_dir: AnyPath
+    node_dir: NodePath
+    proxy: Literal["rnode", "node"]
+    ports: PortRange | None
+    hf_offline: bool
+    account: Literal["auto_accounts", "bc_account"]
+    models: AnyPath = "models.yml"
+    core_weight: Weight
+    defaults: Defaults
+    engines: Annotated[list[Engine], Field(min_length=1)]
+    partitions: Annotated[list[Partition], Field(min_length=1)]
+    qos: list[Qos]
+    gpu_types: Annotated[list[GpuType], Field(min_length=1)]
+
+
+def check_site(document: Document[Site]) -> None:
+    """Add the faults that only show when the parts of one site are held against each other."""
+    site = document.value
+    if site is None:
+        return
+    if len(site.node_dir) > NODE_DIR_LENGTH_MAX:
+        document.fault(("node_dir",), site.node_dir, f"at most {NODE_DIR_LENGTH_MAX} characters (sockets lie below it)")
+    if site.ports and site.ports.last < site.ports.first:
+        document.fault(("ports", "last"), site.ports.last, f"a port not below the first, {site.ports.first}")
+    for field, parts in (
+        ("engines", site.engines),
+        ("partitions", site.partitions),
+        ("qos", site.qos),
+        ("gpu_types", site.gpu_types),
+    ):
+        check_unique(document, field, [part.name for part in parts])
+    for index, engine in enumerate(site.engines):
+        if engine.kind != "venv" and engine.target is None:
+            document.fault(("engines", index, "target"), None, f"the {engine.kind}'s name or path")
+    for index, gpu_type in enumerate(site.gpu_types):
+        _check_gpu_type(document, site, index, gpu_type)
+
+
+def check_unique(document: Document[Any], field: str, names: list[str]) -> None:
+    """Add a fault for each name that an earlier part of the same list has."""
+    for index, name in enumerate(names):
+        if name in names[:index]:
+            document.fault((field, index, "name"), name, "a name that no earlier entry has")
+
+
+def _check_gpu_type(document: Document[Site], site: Site, index: int, gpu_type: GpuType) -> None:
+    here = ("gpu_types", index)
+    engines = [engine.name for engine in site.engines]
+    if gpu_type.engine not in engines:
+        document.fault((*here, "engine"), gpu_type.engine, f"one of the engines: {', '.join(engines)}")
+    known_qos = [qos.name for qos in site.qos]
+    for name in gpu_type.qos:
+        if name not in known_qos:
+            document.fault((*here, "qos", name), name, f"one of the qos: {', '.join(known_qos) or 'none is listed'}")
+    if gpu_type.cores_per_gpu > gpu_type.cores_per_gpu_max:
+        expected = f"at most cores_per_gpu_max, {gpu_type.cores_per_gpu_max}"
+        document.fault((*here, "cores_per_gpu"), gpu_type.cores_per_gpu, expected)
+    partition = next((each for each in site.partitions if each.name == gpu_type.partition), None)
+    if partition is None:
+        names = ", ".join(each.name for each in site.partitions)
+        document.fault((*here, "partition"), gpu_type.partition, f"one of the partitions: {names}")
+        return
+    for position, num_gpus in enumerate(gpu_type.num_gpus):
+        right = _right_count(gpu_type, partition, num_gpus)
+        if right is not None:
+            document.fault((*here, "num_gpus", position), num_gpus, right)
+
+
+def _right_count(gpu_type: GpuType, partition: Partition, num_gpus: int) -> str | None:
+    """Say what was expected of one entry of num_gpus, or None when it is right."""
+    if gpu_type.gres is None:
+        return None if num_gpus == 1 else "1, because gres is null"
+    if num_gpus > partition.gpus_per_node:
+        return f"at most {partition.gpus_per_node}, the GPUs of one node of {partition.name}"
+    if gpu_type.qos and num_gpus > max(gpu_type.qos.values()):
+        return f"at most {max(gpu_type.qos.values())}, the most that a qos lets one user have"
+    if num_gpus * gpu_type.cores_per_gpu > partition.cores_per_node:
+        return f"no more than the {partition.cores_per_node} cores of one node of {partition.name} serve"
+    return None
