@@ -1,0 +1,126 @@
+"""Apache and the dashboard together, as child processes."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+
+from portal.apache import UNPRIVILEGED_USER, Apache, ApacheError
+from portal.dashboard import SETTINGS_VARIABLE
+from portal.settings import PortalSettings
+
+DASHBOARD_TIMEOUT_S = 20.0
+REPOSITORY = Path(__file__).parent.parent
+
+
+class RunningPortal:
+    """Use it with `with`. `dashboard_prefix` goes before the dashboard's command; `dashboard_uid` is its user then.
+
+    The two meet on a unix socket in a folder that only they may enter: nobody else here passes Apache's login by.
+    """
+
+    def __init__(
+        self,
+        settings: PortalSettings,
+        users: Mapping[str, str],
+        *,
+        address: str = "127.0.0.1",
+        port: int = 0,
+        prefix: Sequence[str] = (),
+        dashboard_prefix: Sequence[str] = (),
+        dashboard_uid: int | None = None,
+    ) -> None:
+        self.settings = settings
+        self.users = users
+        self.folder = Path(tempfile.mkdtemp(prefix="portal-"))
+        self.dashboard_folder = self.folder / "dashboard"
+        self.dashboard_prefix = [*dashboard_prefix]
+        self.dashboard_uid = os.getuid() if dashboard_uid is None else dashboard_uid
+        self.dashboard: subprocess.Popen[bytes] | None = None
+        self.apache = Apache(
+            folder=self.folder / "httpd",
+            dashboard_socket=self.dashboard_folder / "socket",
+            address=address,
+            port=port,
+            server_name=address,
+            prefix=prefix,
+        )
+
+    @property
+    def settings_file(self) -> Path:
+        return self.dashboard_folder / "settings.json"
+
+    @property
+    def url(self) -> str:
+        return self.apache.url
+
+    def __enter__(self) -> RunningPortal:
+        try:
+            self.start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        # Passing through is all that others may do here; the folders inside decide who connects.
+        self.folder.chmod(0o711)
+        self.dashboard_folder.mkdir(mode=0o700)
+        self.settings.write(self.settings_file)
+        if os.getuid() == 0:
+            os.chown(self.settings_file, self.dashboard_uid, -1)
+            os.chown(self.dashboard_folder, self.dashboard_uid, pwd.getpwnam(UNPRIVILEGED_USER).pw_gid)
+            self.dashboard_folder.chmod(0o710)
+        self.start_dashboard()
+        self.apache.write(self.users)
+        self.apache.start()
+
+    def start_dashboard(self) -> None:
+        log = (self.folder / "dashboard.log").open("ab")
+        environment = {**os.environ, SETTINGS_VARIABLE: str(self.settings_file), "PYTHONPATH": str(REPOSITORY)}
+        command = [
+            *self.dashboard_prefix, sys.executable, "-m", "gunicorn", "portal.dashboard:create_app()", "--workers", "1",
+            "--worker-class", "gthread", "--threads", "8", "--bind", f"unix:{self.apache.dashboard_socket}",
+            "--no-control-socket", "--worker-tmp-dir", str(self.dashboard_folder),
+        ]  # fmt: skip
+        self.dashboard = subprocess.Popen(  # noqa: S603 - our own module
+            command,
+            cwd=REPOSITORY,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+        log.close()
+        deadline = time.monotonic() + DASHBOARD_TIMEOUT_S
+        while not self.apache.dashboard_socket.exists():
+            if self.dashboard.poll() is not None or time.monotonic() > deadline:
+                raise ApacheError(f"the dashboard did not start: {(self.folder / 'dashboard.log').read_text()[-2000:]}")
+            time.sleep(0.02)
+
+    def stop(self) -> None:
+        """End both; jobs go on, as they do when a real portal restarts."""
+        self.apache.stop()
+        if self.dashboard is not None and self.dashboard.poll() is None:
+            os.killpg(self.dashboard.pid, signal.SIGTERM)
+            try:
+                self.dashboard.wait(timeout=10)
+            except subprocess.TimeoutExpired:
+                os.killpg(self.dashboard.pid, signal.SIGKILL)
+                self.dashboard.wait()
+        shutil.rmtree(self.folder, ignore_errors=True)
