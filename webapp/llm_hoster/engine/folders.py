@@ -48,8 +48,8 @@ def make_runtime_dir(node_dir: Path) -> Path:
     length = len(os.fsencode(node_dir)) + 1 + NAME_LENGTH
     if length > RUNTIME_DIR_LIMIT:
         raise SessionError(
-            f"{node_dir}: too long for node_dir in site.yml. Folders in it would have paths of {length} bytes, and vLLM's"
-            f" sockets allow {RUNTIME_DIR_LIMIT}. Name a node-local folder with a short path, such as /tmp."
+            f"{node_dir}: too long for node_dir in site.yml. Folders in it would have paths of {length} bytes, and"
+            f" vLLM's sockets allow {RUNTIME_DIR_LIMIT}. Name a node-local folder with a short path, such as /tmp."
         )
     try:
         path = Path(tempfile.mkdtemp(prefix=NAME_PREFIX, dir=node_dir))

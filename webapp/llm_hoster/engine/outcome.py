@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from llm_hoster.engine.atomic_file import replace_file
+from llm_hoster.engine.job_log import say
 
 # Written while the session runs, so that the card tells the truth even when everything is killed at once.
 UNKNOWN_END = (
@@ -17,8 +19,21 @@ UNKNOWN_END = (
 
 
 @dataclass(frozen=True)
+class Account:
+    """Times and money of the session; times are Unix seconds."""
+
+    started_at: float
+    ends_at: float
+    su_per_hour: float
+    su_estimate: float
+
+    def su_used(self, now: float) -> float:
+        return round(self.su_per_hour * max(0.0, now - self.started_at) / 3600, 2)
+
+
+@dataclass(frozen=True)
 class Outcome:
-    """Times are Unix seconds; `ended_at` is None while the session runs."""
+    """The content of outcome.json; `ended_at` is None while the session runs."""
 
     reason: str
     started_at: float
@@ -29,9 +44,29 @@ class Outcome:
     deciding_line: str | None = None
 
 
-def write_outcome(path: Path, outcome: Outcome) -> None:
-    replace_file(path, json.dumps(dataclasses.asdict(outcome)))
+class OutcomeFile:
+    """outcome.json of one session."""
 
+    def __init__(self, path: Path, account: Account, log: Path) -> None:
+        self._path = path
+        self._account = account
+        self._log = log
+        self.written_at = 0.0
 
-def su_used(su_per_hour: float, started_at: float, now: float) -> float:
-    return round(su_per_hour * max(0.0, now - started_at) / 3600, 2)
+    def write(self, reason: str, *, has_ended: bool, deciding_line: str | None = None) -> None:
+        """A home folder that is full must not end the session, so that is only said."""
+        now = time.time()
+        self.written_at = now
+        outcome = Outcome(
+            reason=reason,
+            started_at=self._account.started_at,
+            ended_at=now if has_ended else None,
+            su_used=self._account.su_used(now),
+            su_estimate=self._account.su_estimate,
+            log=str(self._log) if self._log.exists() else None,
+            deciding_line=deciding_line,
+        )
+        try:
+            replace_file(self._path, json.dumps(dataclasses.asdict(outcome)))
+        except OSError as error:
+            say("session", f"{self._path} cannot be written: {error.strerror}")

@@ -1,0 +1,141 @@
+"""vLLM's command line and environment, made from the catalogue's engine and model. Nothing here starts anything."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from llm_hoster.catalogue.compiled import Engine, Model
+from llm_hoster.engine.folders import Folders
+from llm_hoster.errors import EngineError
+from llm_hoster.session import expand_path
+
+# Module names arrive as arguments, never as text of the script. `env` comes after the module, so that a site's profile
+# or module cannot move our folders.
+MODULE_SCRIPT = 'read -ra modules <<<"$1" && shift && module load "${modules[@]}" && exec env "$@"'
+
+APPTAINER_GPU_FLAG = {"cuda": ["--nv"], "rocm": ["--rocm"], "cpu": []}
+
+# Folders of every part of vLLM that would else write to the home folder, each below `cache_dir`.
+CACHE_FOLDERS = {
+    "XDG_CACHE_HOME": "xdg/cache",
+    "XDG_CONFIG_HOME": "xdg/config",
+    "XDG_DATA_HOME": "xdg/data",
+    "XDG_STATE_HOME": "xdg/state",
+    "HF_HOME": "huggingface",
+    "VLLM_CACHE_ROOT": "vllm",
+    "VLLM_CONFIG_ROOT": "vllm/config",
+    "TRITON_HOME": "triton",
+    "TRITON_CACHE_DIR": "triton/cache",
+    "TORCHINDUCTOR_CACHE_DIR": "inductor",
+    "TORCH_HOME": "torch",
+    "TORCH_EXTENSIONS_DIR": "torch/extensions",
+    "PYTORCH_KERNEL_CACHE_PATH": "torch/kernels",
+    "CUDA_CACHE_PATH": "cuda",
+    "FLASHINFER_WORKSPACE_BASE": "flashinfer",
+    "DG_JIT_CACHE_DIR": "deep_gemm",
+    "TILELANG_CACHE_DIR": "tilelang",
+    "TVM_FFI_CACHE_DIR": "tvm_ffi",
+    "CUTE_DSL_CACHE_DIR": "cute_dsl",
+    "CUPY_CACHE_DIR": "cupy",
+    "AITER_JIT_DIR": "aiter",
+    "MIOPEN_USER_DB_PATH": "miopen",
+    "MIOPEN_CUSTOM_CACHE_DIR": "miopen/cache",
+    "NUMBA_CACHE_DIR": "numba",
+    "OUTLINES_CACHE_DIR": "outlines",
+    "MPLCONFIGDIR": "matplotlib",
+}
+
+# Ours, or such that they would open or bend vLLM behind the site's back.
+DROPPED_VARIABLES = (
+    "password",
+    "port",
+    "PYTHONPATH",
+    "PYTHONHOME",
+    "VLLM_API_KEY",
+    "VLLM_SERVER_DEV_MODE",
+    "VLLM_PORT",
+    "VLLM_HOST_IP",
+)
+DROPPED_PREFIXES = ("LLM_HOSTER_", "GUNICORN_")
+
+
+def build_command(
+    engine: Engine, model: Model, num_gpus: int, folders: Folders, environment: Mapping[str, str]
+) -> list[str]:
+    """
+    Give the argument list that starts vLLM on its unix socket; it carries no secret.
+
+    `environment` is what `build_environment` gave: a module engine gets it a second time, after `module load`.
+    """
+    serve = _serve_arguments(engine, model, num_gpus, folders)
+    match engine.kind:
+        case "venv":
+            return [str(expand_path(engine.target) / "bin" / "vllm"), *serve]
+        case "module":
+            ours = [f"{name}={environment[name]}" for name in _own_variables(engine, folders)]
+            return ["/bin/bash", "-lc", MODULE_SCRIPT, "llm-hoster", engine.target, *ours, "vllm", *serve]
+        case "apptainer":
+            flags = [*APPTAINER_GPU_FLAG[engine.accelerator], *_bind_flags(model, folders)]
+            return ["apptainer", "exec", *flags, str(expand_path(engine.target)), "vllm", *serve]
+    raise EngineError(f"{engine.kind!r}: no such kind of engine; expected venv, module or apptainer.")
+
+
+def build_environment(base: Mapping[str, str], engine: Engine, folders: Folders, *, hf_offline: bool) -> dict[str, str]:
+    """Take over the job's environment (GPUs, Slurm, the user's HF_TOKEN) without what is ours or would do harm."""
+    kept = {
+        name: value
+        for name, value in base.items()
+        if name not in DROPPED_VARIABLES and not name.startswith(DROPPED_PREFIXES)
+    }
+    kept |= _hugging_face_login(base)
+    return kept | _own_variables(engine, folders) | ({"HF_HUB_OFFLINE": "1"} if hf_offline else {})
+
+
+def _own_variables(engine: Engine, folders: Folders) -> dict[str, str]:
+    caches = {name: str(folders.cache_dir / folder) for name, folder in CACHE_FOLDERS.items()}
+    private = {
+        "TMPDIR": str(folders.tmp_dir),
+        "VLLM_RPC_BASE_PATH": str(folders.tmp_dir),
+        "VLLM_NO_USAGE_STATS": "1",
+        "DO_NOT_TRACK": "1",
+        "PYTHONUNBUFFERED": "1",
+        "PYTHONNOUSERSITE": "1",
+    }
+    return caches | private | engine.env
+
+
+def _serve_arguments(engine: Engine, model: Model, num_gpus: int, folders: Folders) -> list[str]:
+    arguments = ["serve", _source(model), "--served-model-name", model.name, "--uds", str(folders.socket_path)]
+    # The gateway logs requests itself, and the pages ask for health and gauges all the time.
+    arguments += ["--disable-fastapi-docs", "--disable-uvicorn-access-log"]
+    if num_gpus > 1:
+        arguments += ["--tensor-parallel-size", str(num_gpus)]
+    if model.max_model_len is not None:
+        arguments += ["--max-model-len", str(model.max_model_len)]
+    return [*arguments, *engine.args, *model.args]
+
+
+def _source(model: Model) -> str:
+    """Hugging Face ids stay; a folder may name the user ($USER)."""
+    return str(expand_path(model.source)) if model.source.startswith(("/", "$")) else model.source
+
+
+def _bind_flags(model: Model, folders: Folders) -> list[str]:
+    """Show the container what it must see: our folders, and the model where it is a folder."""
+    bound = [folders.runtime_dir, folders.cache_dir]
+    source = _source(model)
+    if source.startswith("/"):
+        bound.append(Path(source))
+    for path in bound:
+        if "," in str(path) or ":" in str(path):
+            raise EngineError(f"{path}: a comma or colon in this path cannot be bound into an Apptainer image.")
+    return [flag for path in bound for flag in ("--bind", str(path))]
+
+
+def _hugging_face_login(base: Mapping[str, str]) -> dict[str, str]:
+    """Keep the login of `hf auth login`, which lies in the HF_HOME that we move away."""
+    if "HF_TOKEN" in base or "HF_TOKEN_PATH" in base or "HOME" not in base:
+        return {}
+    home = Path(base["HF_HOME"]) if "HF_HOME" in base else Path(base["HOME"]) / ".cache" / "huggingface"
+    return {"HF_TOKEN_PATH": str(home / "token")}

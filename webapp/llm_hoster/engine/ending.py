@@ -1,0 +1,74 @@
+"""The end of a session: why it came, and that nothing stays behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+
+from llm_hoster.engine.child import Child
+from llm_hoster.engine.guard import kill_descendants
+
+GRACE_S = 5.0
+SQUEUE_TIMEOUT_S = 1.0
+# Slurm ends a job some seconds after its limit, never before; clocks of two machines may differ by a little.
+CLOCK_SLACK_S = 2.0
+
+
+def reason_of_end(
+    stop_signal: signal.Signals | None, cause: str | None, *, slurm_reason: str | None, ends_at: float, now: float
+) -> str:
+    """`cause` is a sentence of ours, when something went wrong before; `slurm_reason` is squeue's %r."""
+    if stop_signal is None:
+        return cause or "The session ended."
+    if slurm_reason == "TimeLimit" or (slurm_reason is None and now >= ends_at - CLOCK_SLACK_S):
+        end = "The time limit of the job was reached."
+    elif "SLURM_JOB_ID" in os.environ:
+        end = "The session was cancelled."
+    else:
+        end = f"The session was ended by the signal {stop_signal.name}."
+    return f"{cause} Then: {end}" if cause else end
+
+
+def ask_slurm_reason() -> str | None:
+    """squeue's word for why our job is being ended: TimeLimit, None (cancelled), ...; None when it does not say."""
+    job_id = os.environ.get("SLURM_JOB_ID")
+    if job_id is None:
+        return None
+    try:
+        answer = subprocess.run(
+            ["squeue", "--noheader", "--jobs", job_id, "--format", "%r"],
+            capture_output=True,
+            text=True,
+            timeout=SQUEUE_TIMEOUT_S,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return answer.stdout.strip() or None
+
+
+def end_processes(
+    children: Sequence[Child], spared: set[int], *, grace_s: float, meanwhile: Callable[[], None]
+) -> None:
+    """
+    Ask the children to end, then make them; at last whatever descends from us in whatever session.
+
+    `meanwhile` is called while they end; `spared` are processes of ours that must live on.
+    """
+    for child in children:
+        child.signal_group(signal.SIGTERM)
+    deadline = time.monotonic() + grace_s
+    meanwhile()
+    _wait_for(children, deadline)
+    for child in children:
+        child.signal_group(signal.SIGKILL)
+    _wait_for(children, time.monotonic() + 1.0)
+    kill_descendants(spared, timeout_s=2.0)
+
+
+def _wait_for(children: Sequence[Child], deadline: float) -> None:
+    while time.monotonic() < deadline and not all(child.group_is_gone() for child in children):
+        time.sleep(0.02)

@@ -1,0 +1,89 @@
+"""One run of vLLM: its process, its steps, its health, and the reason when it dies."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from llm_hoster.engine.child import Child
+from llm_hoster.engine.failure import Failure, explain
+from llm_hoster.engine.folders import Folders
+from llm_hoster.engine.state import Step
+from llm_hoster.engine.steps import StartupSteps, is_eager
+
+HEALTH_TIMEOUT_S = 2.0
+
+
+class EngineProcess:
+    """Owned by one thread, which calls everything here; `notify` is called from others when there is news."""
+
+    def __init__(self, command: Sequence[str], environment: Mapping[str, str], folders: Folders, log: Path) -> None:
+        self.log = log
+        self.has_ended = False
+        self._command = command
+        self._environment = environment
+        self._folders = folders
+        self._new_lines: deque[tuple[float, str]] = deque()
+        self._was_ready = False
+        self._notify: Callable[[], None] = lambda: None
+        self._steps = StartupSteps(time.time(), is_eager=is_eager(command))
+        self.child = Child("vLLM", log=log, on_line=self._take_line, on_end=self._take_end)
+
+    def start(self, notify: Callable[[], None]) -> None:
+        """Raise OSError when the engine's program is not there."""
+        self._notify = notify
+        # A stale socket would make vLLM fail after its imports; it does not remove its own.
+        self._folders.socket_path.unlink(missing_ok=True)
+        self._steps = StartupSteps(time.time(), is_eager=is_eager(self._command))
+        self.child.start(self._command, self._environment, cwd=self._folders.tmp_dir)
+
+    @property
+    def says_it_is_up(self) -> bool:
+        """vLLM logs this some milliseconds before it answers."""
+        return self._steps.startup_complete
+
+    def read_news(self) -> None:
+        """Take over the lines that have come since the last call."""
+        with contextlib.suppress(IndexError):
+            while True:
+                at, line = self._new_lines.popleft()
+                self._steps.feed(line, at)
+
+    def is_healthy(self) -> bool:
+        """Ask vLLM itself; an answer other than 200, or none, is no."""
+        if not self._folders.socket_path.exists():
+            return False
+        # Imported here: urllib3 takes longer to load than all that must happen before vLLM starts.
+        from urllib3.exceptions import HTTPError
+
+        from llm_hoster.engine.connection import EnginePool
+
+        try:
+            answer = EnginePool(self._folders.socket_path).request("GET", "/health", timeout=HEALTH_TIMEOUT_S)
+        except (HTTPError, OSError):
+            return False
+        return answer.status == 200
+
+    def finish_steps(self) -> None:
+        self._was_ready = True
+        self._steps.finish(time.time())
+
+    def fail_steps(self) -> None:
+        self._steps.fail(time.time())
+
+    def steps(self) -> tuple[Step, ...]:
+        return self._steps.steps(time.time())
+
+    def failure(self) -> Failure:
+        return explain(list(self.child.lines), self.child.return_code, was_ready=self._was_ready)
+
+    def _take_line(self, line: str) -> None:
+        self._new_lines.append((time.time(), line))
+        self._notify()
+
+    def _take_end(self) -> None:
+        self.has_ended = True
+        self._notify()
