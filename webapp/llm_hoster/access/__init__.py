@@ -1,0 +1,1 @@
+"""Who may use this session's pages: prefix, login, origin check and content security policy."""

@@ -1,0 +1,30 @@
+"""Why a reply failed, in a sentence for the person who asked."""
+
+from __future__ import annotations
+
+import json
+import re
+
+ENDED = "The engine ended in the middle of this reply. Send the message again when the model is ready."
+SILENT = "The engine has said nothing for ten minutes, so this reply was given up."
+CONTEXT_LENGTH = re.compile(r"maximum context length (?:is|of) (\d+)", re.IGNORECASE)
+
+
+def sentence_of(status: int, body: bytes) -> str:
+    """Explain vLLM's error answer; its own message is told where we know nothing better."""
+    try:
+        error = json.loads(body)["error"]
+        message = str(error["message"] if isinstance(error, dict) else error)
+    except (ValueError, KeyError, TypeError):
+        return f"The engine answered with the error {status}."
+    return sentence_of_message(message)
+
+
+def sentence_of_message(message: str) -> str:
+    context = CONTEXT_LENGTH.search(message)
+    if context is not None:
+        return (
+            f"This conversation is longer than the {int(context[1]):,} tokens that the model can read. "
+            "Start a new chat, or send a shorter message."
+        )
+    return f"The engine refused this: {message}"

@@ -1,0 +1,1 @@
+"""The session's OpenAI-compatible endpoint."""

@@ -1,0 +1,94 @@
+"""
+Passing a request on to vLLM and its answer back, as bytes.
+
+A stream is never parsed here: one chunk of vLLM is one chunk to the client.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Iterator
+
+from flask import Request, Response
+from urllib3 import BaseHTTPResponse
+from urllib3.exceptions import HTTPError as UpstreamError
+
+from llm_hoster.engine.connection import EngineCall
+from llm_hoster.gateway.envelope import error_envelope, normalise_error
+
+REQUEST_HEADERS = ("Content-Type", "Accept", "X-Request-Id")
+# Hop-by-hop headers (RFC 9110, 7.6.1), and those that our own server writes.
+DROPPED_RESPONSE_HEADERS = {
+    "connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te", "trailer",
+    "transfer-encoding", "upgrade", "date", "server", "set-cookie",
+}  # fmt: skip
+CHUNK_BYTES = 65536
+
+
+def forward(call: EngineCall, request: Request, path: str) -> Response:
+    """Answer with vLLM's answer; raise urllib3's errors and OSError when vLLM is not there."""
+    body = request.get_data(cache=False) if request.method == "POST" else None
+    headers = {name: request.headers[name] for name in REQUEST_HEADERS if name in request.headers}
+    try:
+        call.send(request.method, path, body=body, headers=headers)
+        answer = call.response(client=_client_socket(request))
+    except BaseException:
+        call.close()
+        raise
+    if answer is None:
+        return Response(status=499)  # The client has hung up; nobody reads this.
+    if answer.status >= 400:
+        return _error_of(call, answer)
+    response = Response(Upstream(call, answer), answer.status, direct_passthrough=True)
+    copy_headers(answer, response)
+    response.headers["X-Accel-Buffering"] = "no"
+    return response
+
+
+class Upstream:
+    """The body of vLLM's answer; closing it early, as gunicorn does when the client has gone, aborts the request."""
+
+    def __init__(self, call: EngineCall, answer: BaseHTTPResponse) -> None:
+        self._call = call
+        self._answer = answer
+
+    def __iter__(self) -> Iterator[bytes]:
+        try:
+            yield from self._answer.stream(CHUNK_BYTES, decode_content=False)
+        except (UpstreamError, OSError):
+            if not self._answer.headers.get("Content-Type", "").startswith("text/event-stream"):
+                raise  # gunicorn cuts the connection, which is how HTTP says that a body is not whole.
+            message = "The engine ended in the middle of this answer."
+            yield b"\n\ndata: " + json.dumps(error_envelope(502, message, code="engine_ended")).encode() + b"\n\n"
+
+    def close(self) -> None:
+        self._call.close()
+
+
+def copy_headers(answer: BaseHTTPResponse, response: Response) -> None:
+    named = {name.strip().lower() for name in answer.headers.get("Connection", "").split(",")}
+    dropped = DROPPED_RESPONSE_HEADERS | named
+    response.headers.clear()
+    for name, value in answer.headers.items():
+        if name.lower() not in dropped:
+            response.headers.add(name, value)
+
+
+def _error_of(call: EngineCall, answer: BaseHTTPResponse) -> Response:
+    try:
+        body = answer.read(decode_content=False)
+    except UpstreamError:
+        body = b""
+    finally:
+        call.close()
+    response = Response(normalise_error(answer.status, body), answer.status, content_type="application/json")
+    if "Retry-After" in answer.headers:
+        response.headers["Retry-After"] = answer.headers["Retry-After"]
+    return response
+
+
+def _client_socket(request: Request) -> socket.socket | None:
+    """gunicorn's own socket of this request, to notice a client that hangs up before vLLM has answered."""
+    client = request.environ.get("gunicorn.socket")
+    return client if isinstance(client, socket.socket) else None
