@@ -67,7 +67,7 @@ def launch(settings: PortalSettings, app: BatchApp, context: Mapping[str, str]) 
         raise LaunchError("stage", str(error)) from error
     script = options.get("script") or {}
     request = JobRequest(
-        content=job_script(staged_root, options.get("batch_connect") or {}),
+        content=job_script(staged_root, {**settings.batch_connect_basic, **(options.get("batch_connect") or {})}),
         workdir=staged_root,
         job_name=re.sub(r"[^A-Za-z0-9._/-]", "_", f"{settings.portal_name}/sys/dashboard/{app.token}"),
         options=script,

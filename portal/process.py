@@ -45,6 +45,20 @@ class Process:
                 return
 
 
+def descendants_of(pid: int) -> list[Process]:
+    """Return the process and all below it."""
+    children: dict[int, list[Process]] = {}
+    for entry in Path("/proc").iterdir():
+        fields = stat_fields(int(entry.name)) if entry.name.isdigit() else None
+        if fields is not None:
+            children.setdefault(int(fields[1]), []).append(Process(int(entry.name), int(fields[19])))
+    fields = stat_fields(pid)
+    found = [Process(pid, int(fields[19]))] if fields is not None else []
+    for process in found:
+        found += children.get(process.pid, [])
+    return found
+
+
 def stat_fields(pid: int) -> list[str] | None:
     """Return the fields of /proc/PID/stat after the name (state first), or None when there is no such process."""
     try:

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -46,6 +46,8 @@ class RunningPortal:
         self.dashboard_prefix = [*dashboard_prefix]
         self.dashboard_uid = os.getuid() if dashboard_uid is None else dashboard_uid
         self.dashboard: subprocess.Popen[bytes] | None = None
+        # Told the process ids and the temporary folder as soon as there are any, for one who may have to clear up.
+        self.on_start: Callable[[list[int], Path], None] = lambda pids, folder: None
         self.apache = Apache(
             folder=self.folder / "httpd",
             dashboard_socket=self.dashboard_folder / "socket",
@@ -88,19 +90,20 @@ class RunningPortal:
         self.start_dashboard()
         self.apache.write(self.users)
         self.apache.start()
+        self.on_start([child.pid for child in (self.dashboard, self.apache.process) if child], self.folder)
 
     def start_dashboard(self) -> None:
         log = (self.folder / "dashboard.log").open("ab")
-        environment = {**os.environ, SETTINGS_VARIABLE: str(self.settings_file), "PYTHONPATH": str(REPOSITORY)}
+        # By `env`, because a prefix that changes the user gives the command a new environment.
+        environment = [f"{SETTINGS_VARIABLE}={self.settings_file}", f"PYTHONPATH={REPOSITORY}"]
         command = [
-            *self.dashboard_prefix, sys.executable, "-m", "gunicorn", "portal.dashboard:create_app()", "--workers", "1",
+            *self.dashboard_prefix, "env", *environment, sys.executable, "-m", "gunicorn",
+            "portal.dashboard:create_app()", "--chdir", str(REPOSITORY), "--workers", "1",
             "--worker-class", "gthread", "--threads", "8", "--bind", f"unix:{self.apache.dashboard_socket}",
             "--no-control-socket", "--worker-tmp-dir", str(self.dashboard_folder),
         ]  # fmt: skip
         self.dashboard = subprocess.Popen(  # noqa: S603 - our own module
             command,
-            cwd=REPOSITORY,
-            env=environment,
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from portal.jobs import JobAdapter
 from portal.local import LocalJobs
@@ -13,7 +14,11 @@ from portal.slurm import SlurmJobs
 
 @dataclass(frozen=True)
 class PortalSettings:
-    """`data_root` is OnDemand's data folder of the user; `batch_system` is "local" or "slurm"; `home` is for local jobs."""
+    """What a cluster's administrator and OnDemand's own settings say.
+
+    `data_root` is OnDemand's data folder of the user. `batch_system` is "local" or "slurm". `batch_connect_basic` is
+    the cluster's own default for submit.yml's `batch_connect`. `home` is the HOME of local jobs, None the user's own.
+    """
 
     app_root: Path
     data_root: Path
@@ -26,6 +31,7 @@ class PortalSettings:
     session_in_view: bool = False
     kill_grace_s: float = 10.0
     home: Path | None = None
+    batch_connect_basic: dict[str, Any] = field(default_factory=dict)
 
     @property
     def jobs(self) -> JobAdapter:
