@@ -1,0 +1,87 @@
+# Render the app's files with the bindings and options of OnDemand's dashboard: one JSON request a line, one answer a line.
+#
+# Request: {"file": path, "kind": "submit" | "template" | "view" | "session", "values": {...}, "markdown": bool}
+# Answer:  {"text": ..., "yaml": parsed text or null, "html": ... or null, "error": message or null}
+
+require "erb"
+require "json"
+require "ostruct"
+require "pathname"
+require "redcarpet"
+require "yaml"
+
+# The options of OodAppkit.markdown.
+MARKDOWN = Redcarpet::Markdown.new(
+  Redcarpet::Render::HTML,
+  autolink: true, tables: true, strikethrough: true, fenced_code_blocks: true, no_intra_emphasis: true
+)
+
+TemplateBinding = Struct.new(:session, :context) do
+  def get_binding
+    binding
+  end
+end
+
+# As in OnDemand: a name that the form lacks is an error, and [] gives no value.
+class Context
+  def initialize(values)
+    @values = values
+  end
+
+  def method_missing(name, *arguments)
+    @values.fetch(name.to_s) { super }
+  end
+
+  def respond_to_missing?(name, include_private = false)
+    @values.key?(name.to_s) || super
+  end
+end
+
+class Session
+  attr_reader :staged_root
+
+  def initialize(values)
+    @staged_root = Pathname.new(values.fetch("staged_root"))
+    @completed = values.fetch("completed")
+  end
+
+  def completed?
+    @completed
+  end
+
+  def get_binding
+    binding
+  end
+end
+
+def binding_for(kind, values)
+  case kind
+  when "submit", "view"
+    OpenStruct.new(values).instance_eval { binding }
+  when "template"
+    app = Struct.new(:root).new(Pathname.new(values.fetch("app")))
+    TemplateBinding.new(Struct.new(:app).new(app), Context.new(values.fetch("context"))).get_binding
+  when "session"
+    Session.new(values).get_binding
+  end
+end
+
+def render(request)
+  path = request.fetch("file")
+  erb = ERB.new(File.read(path), trim_mode: "-")
+  # Only submit.yml.erb is given its file name.
+  erb.filename = path if request["kind"] == "submit"
+  text = erb.result(binding_for(request.fetch("kind"), request.fetch("values")))
+  answer = { "text" => text, "yaml" => nil, "html" => nil, "error" => nil }
+  answer["yaml"] = YAML.safe_load(text) if request["kind"] == "submit"
+  answer["html"] = MARKDOWN.render(text) if request["markdown"]
+  answer
+rescue StandardError => e
+  { "text" => nil, "yaml" => nil, "html" => nil, "error" => e.message }
+end
+
+if ARGV == ["--load-yaml"]
+  puts JSON.generate(YAML.safe_load($stdin.read))
+else
+  $stdin.each_line { |line| puts JSON.generate(render(JSON.parse(line))) }
+end

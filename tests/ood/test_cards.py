@@ -1,0 +1,189 @@
+"""The cards, through OnDemand's own Markdown: what they say in each state, and that no value becomes markup."""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+import re
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+from renderer import render
+
+HOSTILE = "<script>alert(1)</script> **bold** [a](javascript:x) `c` \"'>\n\n# h\n\n| a | b |\n|---|---|\n www.example.org é"
+CONNECTION = {
+    "host": "node1",
+    "port": 40001,
+    "base_url": "http://node1:40001/v1",
+    "model": "qwen3-4b",
+    "endpoint_file": "/home/jo o'neil/endpoint.json",
+    "connect_path": "/rnode/node1/40001/login",
+}
+OUTCOME = {
+    "reason": "The time limit was reached.",
+    "started_at": 1,
+    "ended_at": 2,
+    "su_used": 3.14159,
+    "su_estimate": 6.43,
+    "log": None,
+    "deciding_line": None,
+}
+
+
+class Page(HTMLParser):
+    """The elements of a page and its text."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+    def tags(self) -> list[str]:
+        return [tag for tag, _ in self.elements]
+
+
+def view(app: Path, password: str = "p" * 32, **values: Any) -> tuple[str, Page]:
+    card = base64.b64encode(json.dumps(CONNECTION | values).encode()).decode()
+    connect = {"host": "node1", "port": 40001, "password": password, "card": card}
+    answer = render(app / "view.html.erb", "view", connect, markdown=True)
+    assert answer["error"] is None
+    return answer["html"], Page(answer["html"])
+
+
+def card(app: Path, name: str, staged_root: Path, *, completed: bool = False) -> Page:
+    values = {"staged_root": str(staged_root), "completed": completed}
+    answer = render(app / name, "session", values, markdown=True)
+    assert answer["error"] is None
+    return Page(answer["html"])
+
+
+def stage(folder: Path, app: Path, **context: str) -> Path:
+    catalogue = json.loads((app / "catalogue.json").read_text())
+    chosen = {"model": "qwen3-4b", "gpu_type": "a100_80gb", "num_gpus": "2", "bc_num_hours": "4"} | context
+    (folder / "session.json").write_text(json.dumps({"context": chosen, "catalogue": catalogue}))
+    return folder
+
+
+def test_connect_posts_the_password_in_a_new_tab_and_never_in_an_address(alpine_app: Path) -> None:
+    text, page = view(alpine_app)
+    form = next(attributes for tag, attributes in page.elements if tag == "form")
+    assert (form["action"], form["method"], form["target"]) == ("/rnode/node1/40001/login", "post", "_blank")
+    fields = [attributes for tag, attributes in page.elements if tag == "input"]
+    assert (fields[0]["type"], fields[0]["name"], fields[0]["value"]) == ("hidden", "password", "p" * 32)
+    assert text.count("p" * 32) == 1
+
+
+def test_the_card_offers_the_address_the_model_and_the_endpoint_file_to_copy(alpine_app: Path) -> None:
+    _, page = view(alpine_app)
+    copied = [attributes["value"] for tag, attributes in page.elements if tag == "input" and "readonly" in attributes]
+    assert copied == ["http://node1:40001/v1", "qwen3-4b", "/home/jo o'neil/endpoint.json"]
+    assert "inside the cluster only" in page.text
+
+
+def test_the_view_is_one_block_without_script_or_blank_line(alpine_app: Path) -> None:
+    text, page = view(alpine_app)
+    assert text.startswith('<div class="llm-hoster">')
+    assert text.rstrip().endswith("</div>")
+    assert "\n\n" not in text.strip()
+    assert "script" not in page.tags()
+    assert not any(name.startswith("on") for _, attributes in page.elements for name in attributes)
+
+
+def test_hostile_values_of_the_connection_stay_text(alpine_app: Path) -> None:
+    tags = view(alpine_app)[1].tags()
+    _, page = view(alpine_app, password=HOSTILE, **dict.fromkeys(CONNECTION, HOSTILE))
+    assert page.tags() == tags
+    values = [attributes["value"] for tag, attributes in page.elements if tag == "input"]
+    assert values == [HOSTILE] * 4
+
+
+@pytest.mark.parametrize("completed", [False, True])
+def test_the_info_tells_model_gpus_and_price(alpine_app: Path, tmp_path: Path, completed: bool) -> None:
+    page = card(alpine_app, "info.md.erb", stage(tmp_path, alpine_app), completed=completed)
+    assert "Qwen3 4B Instruct on 2 x NVIDIA A100 80 GB:" in page.text
+    assert "at most 948.8 SU, which is 4 h at 237.2 SU per hour" in page.text
+    assert ("Connect to the chat" in page.text) is not completed
+
+
+def test_the_info_prices_the_qos_that_the_hours_lead_to(alpine_app: Path, tmp_path: Path) -> None:
+    staged = stage(tmp_path, alpine_app, gpu_type="a100_3g.20gb", num_gpus="1", bc_num_hours="1")
+    assert "at most 6.4 SU" in card(alpine_app, "info.md.erb", staged).text
+
+
+def test_the_info_says_when_the_files_are_gone(alpine_app: Path, tmp_path: Path) -> None:
+    assert "cannot be shown" in card(alpine_app, "info.md.erb", tmp_path / "gone").text
+
+
+def test_a_hostile_title_stays_text_in_the_info(alpine_app: Path, tmp_path: Path) -> None:
+    plain = card(alpine_app, "info.md.erb", stage(tmp_path, alpine_app)).tags()
+    document = json.loads((tmp_path / "session.json").read_text())
+    for entry in document["catalogue"]["models"] + document["catalogue"]["gpu_types"]:
+        entry["title"] = HOSTILE
+    (tmp_path / "session.json").write_text(json.dumps(document))
+    page = card(alpine_app, "info.md.erb", tmp_path)
+    assert page.tags() == plain
+    assert HOSTILE in page.text
+
+
+def test_a_completed_card_tells_why_and_what_it_cost(alpine_app: Path, tmp_path: Path) -> None:
+    (tmp_path / "outcome.json").write_text(json.dumps(OUTCOME))
+    page = card(alpine_app, "completed.md.erb", tmp_path, completed=True)
+    assert "The time limit was reached." in page.text
+    assert "3.14 SU of an estimated 6.43 SU" in page.text
+    assert "Log" not in page.text
+
+
+def test_a_completed_card_shows_the_line_of_the_log_that_decided(alpine_app: Path, tmp_path: Path) -> None:
+    outcome = OUTCOME | {"deciding_line": "ValueError: <b>no</b> memory", "log": "/tmp/a b/vllm.log"}
+    (tmp_path / "outcome.json").write_text(json.dumps(outcome))
+    page = card(alpine_app, "completed.md.erb", tmp_path, completed=True)
+    assert "ValueError: <b>no</b> memory" in page.text
+    assert "Log: /tmp/a b/vllm.log" in page.text
+
+
+@pytest.mark.parametrize("content", [None, "", "{", "\x00"])
+def test_a_completed_card_without_an_outcome_says_so(alpine_app: Path, tmp_path: Path, content: str | None) -> None:
+    if content is not None:
+        (tmp_path / "outcome.json").write_text(content)
+    assert "left no word" in card(alpine_app, "completed.md.erb", tmp_path, completed=True).text
+
+
+def test_a_hostile_log_line_stays_text(alpine_app: Path, tmp_path: Path) -> None:
+    values = {"reason": "r", "deciding_line": "d", "log": "l"}
+    (tmp_path / "outcome.json").write_text(json.dumps(OUTCOME | values))
+    plain = card(alpine_app, "completed.md.erb", tmp_path).tags()
+    (tmp_path / "outcome.json").write_text(json.dumps(OUTCOME | dict.fromkeys(values, HOSTILE)))
+    page = card(alpine_app, "completed.md.erb", tmp_path)
+    assert page.tags() == plain
+    assert page.text.count(HOSTILE) == 3
+
+
+def test_a_log_line_with_broken_characters_is_still_shown(alpine_app: Path, tmp_path: Path) -> None:
+    (tmp_path / "outcome.json").write_text(json.dumps(OUTCOME | {"deciding_line": "broken \udcff byte"}))
+    assert "broken" in card(alpine_app, "completed.md.erb", tmp_path).text
+
+
+def test_the_three_cards_need_no_file_name_and_no_catalogue(alpine_app: Path, tmp_path: Path) -> None:
+    for name in ("view.html.erb", "info.md.erb", "completed.md.erb"):
+        shutil.copy(alpine_app / name, tmp_path / name)
+        assert "__dir__" not in (tmp_path / name).read_text()
+    view(tmp_path)
+    card(tmp_path, "info.md.erb", tmp_path)
+    card(tmp_path, "completed.md.erb", tmp_path)
+
+
+def test_values_are_written_in_character_references(alpine_app: Path) -> None:
+    text, _ = view(alpine_app, model="a<b>*c*")
+    assert not re.search(r"a<b>", text)
+    assert "a<b>*c*" in html.unescape(text)

@@ -1,0 +1,83 @@
+"""What is staged for the node: session.json is data whatever the form says, and the scripts are sound shell."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import stat
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from renderer import INSTALL, render, render_all
+from test_submit import HOSTILE
+
+from llm_hoster.catalogue.compiled import Catalogue
+from llm_hoster.errors import SessionError
+from llm_hoster.session import Session
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+SCRIPTS = ("before.sh.erb", "script.sh.erb", "after.sh.erb")
+FORM = {"model": "tiny", "gpu_type": "cpu", "num_gpus": "1", "bc_num_hours": "1"}
+
+
+def render_sessions(app: Path, contexts: list[dict[str, str]]) -> list[dict[str, Any]]:
+    file = str(app / "template" / "session.json.erb")
+    return render_all(
+        {"file": file, "kind": "template", "values": {"app": str(app), "context": context}} for context in contexts
+    )
+
+
+def render_session(app: Path, context: dict[str, str]) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads(render_sessions(app, [context])[0]["text"])
+    return document
+
+
+def test_the_staged_session_is_read_again_on_the_node(local_app: Path, tmp_path: Path) -> None:
+    file = tmp_path / "session.json"
+    file.write_text(json.dumps(render_session(local_app, FORM)))
+    session = Session.from_file(file)
+    assert (session.model.name, session.offer.cores, session.hours, session.su_estimate) == ("tiny", 2, 1, 2.0)
+
+
+@pytest.mark.parametrize("field", FORM)
+def test_a_hostile_value_stays_data_and_is_refused_on_the_node(local_app: Path, field: str) -> None:
+    contexts = [FORM | {field: value} for value in HOSTILE]
+    catalogue = json.loads((local_app / "catalogue.json").read_text())
+    for context, answer in zip(contexts, render_sessions(local_app, contexts), strict=True):
+        document = json.loads(answer["text"])
+        assert document == {"context": context, "catalogue": catalogue}
+        with pytest.raises(SessionError):
+            Session.from_context(Catalogue.model_validate(catalogue), document["context"])
+
+
+def test_a_choice_that_the_form_does_not_make_is_refused_on_the_node(local_app: Path, tmp_path: Path) -> None:
+    file = tmp_path / "session.json"
+    file.write_text(json.dumps(render_session(local_app, FORM | {"bc_num_hours": "25"})))
+    with pytest.raises(SessionError, match='Number of hours "25" is not possible on 1 x cpu'):
+        Session.from_file(file)
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_a_script_renders_and_passes_bash_and_shellcheck(local_app: Path, tmp_path: Path, name: str) -> None:
+    source = REPOSITORY / "template" / name
+    answer = render(source, "template", {"app": str(local_app), "context": FORM})
+    assert answer["error"] is None
+    script = tmp_path / name.removesuffix(".erb")
+    script.write_text(answer["text"])
+    assert subprocess.run(["bash", "-n", script], capture_output=True, text=True, check=False).stderr == ""
+    if shutil.which("shellcheck") is None:
+        pytest.fail(f"shellcheck is missing. Run: {INSTALL}")
+    found = subprocess.run(["shellcheck", "-s", "bash", script], capture_output=True, text=True, check=False)
+    assert found.stdout == ""
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_a_script_reads_no_value_of_the_form(name: str) -> None:
+    assert not re.search(r"\bcontext\b", (REPOSITORY / "template" / name).read_text())
+
+
+def test_the_script_that_ondemand_executes_is_executable() -> None:
+    assert (REPOSITORY / "template" / "script.sh.erb").stat().st_mode & stat.S_IXUSR
