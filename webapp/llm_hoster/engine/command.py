@@ -46,12 +46,13 @@ CACHE_FOLDERS = {
     "MPLCONFIGDIR": "matplotlib",
 }
 
-# Ours, or such that they would open or bend vLLM behind the site's back.
+# Meant for us, or such that they would open or bend vLLM behind the site's back.
 DROPPED_VARIABLES = (
     "password",
     "port",
     "PYTHONPATH",
     "PYTHONHOME",
+    "PYDANTIC_DISABLE_PLUGINS",
     "VLLM_API_KEY",
     "VLLM_SERVER_DEV_MODE",
     "VLLM_PORT",

@@ -141,10 +141,11 @@ def deciding_line(lines: Sequence[str]) -> str | None:
 
 
 def _with_detail(texts: Sequence[str], index: int) -> str:
-    """Pydantic says what is wrong in the line after its error."""
+    """Pydantic says what is wrong in the first indented line after its error, and adds the type and the input."""
     if VALIDATION_ERRORS.search(texts[index]):
-        details = [text.strip() for text in texts[index + 1 : index + 3] if text.strip()]
-        return details[-1] if details else texts[index]
+        for text in texts[index + 1 :]:
+            if text.startswith("  "):
+                return text.strip().removeprefix("Value error, ").partition(" [type=")[0]
     return texts[index].strip()
 
 

@@ -1,0 +1,182 @@
+"""`llm-hoster verify`: does an installed engine start and answer? For administrators, inside a job of its own kind."""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import shutil
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import click
+
+from llm_hoster.catalogue.compiled import Catalogue, Engine, Model
+from llm_hoster.engine.command import build_command, build_environment
+from llm_hoster.engine.ending import GRACE_S, end_processes
+from llm_hoster.engine.engine_process import EngineProcess
+from llm_hoster.engine.folders import Folders, make_folders
+from llm_hoster.engine.guard import Guard, adopt_orphans
+from llm_hoster.errors import EngineError
+
+QUESTION = "Say hello."
+ANSWER_TIMEOUT_S = 120.0
+POLL_S = 0.2
+SERVED_NAME = "verify"
+
+# Enough for a tiny model, and quick: nothing is compiled, and no GPU memory is reserved beyond need.
+ARGUMENTS = ["--enforce-eager", "--max-model-len", "512", "--max-num-seqs", "4"]
+CPU_ARGUMENTS = ["--distributed-executor-backend", "uni"]
+CPU_VARIABLES = {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_CPU_KVCACHE_SPACE": "1"}
+
+
+@click.command()
+@click.option("--prefix", required=True, type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--engine", "engine_name", help="Folder under PREFIX/engine; not needed where there is only one.")
+@click.option(
+    "--catalogue",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A catalogue.json that has the engine: for a module or an Apptainer image.",
+)
+@click.option("--model", type=click.Path(path_type=Path), help="A model's folder; default: PREFIX/models/tiny.")
+@click.option("--timeout", "timeout_s", type=float, default=900.0, show_default=True, help="Seconds to wait for vLLM.")
+def verify(prefix: Path, engine_name: str | None, catalogue: Path | None, model: Path | None, timeout_s: float) -> None:
+    """Start an engine on a tiny model, ask it one question, and print each step with its seconds."""
+    os.umask(0o077)
+    prefix = prefix.resolve()
+    engine = _from_catalogue(catalogue, engine_name) if catalogue else _installed_engine(prefix, engine_name)
+    work_dir = Path(tempfile.mkdtemp(prefix="llmh-verify-"))
+    folders = make_folders(Path("/tmp"), work_dir / "cache")  # noqa: S108 - mkdtemp makes a private folder in it
+    try:
+        is_good = _try(engine, _model(model or prefix / "models" / "tiny"), folders, work_dir / "vllm.log", timeout_s)
+    finally:
+        shutil.rmtree(folders.runtime_dir, ignore_errors=True)
+        shutil.rmtree(work_dir, ignore_errors=True)
+    sys.exit(0 if is_good else 1)
+
+
+def _try(engine: Engine, model: Model, folders: Folders, log: Path, timeout_s: float) -> bool:
+    environment = build_environment(os.environ, engine, folders, hf_offline=True)
+    process = EngineProcess(build_command(engine, model, 1, folders, environment), environment, folders, log)
+    wake: queue.SimpleQueue[None] = queue.SimpleQueue()
+    adopt_orphans()
+    click.echo(f"{engine.name} ({engine.kind}, {engine.target}) on {model.source}")
+    guard = Guard(folders.runtime_dir)
+    try:
+        process.start(lambda: wake.put(None))
+        guard.watch(process.child.pid)
+        failure = _wait(process, wake, timeout_s)
+        if failure is None:
+            started_at = time.monotonic()
+            answer = ask(folders)
+            click.echo(f"{'First answer':40} {time.monotonic() - started_at:8.2f} s  {answer!r}")
+    except (OSError, EngineError) as error:
+        failure = str(error)
+    finally:
+        end_processes([process.child], {guard.pid}, grace_s=GRACE_S, meanwhile=lambda: None)
+        guard.release()
+    click.echo("The engine works." if failure is None else f"The engine does not work. {failure}")
+    return failure is None
+
+
+def _wait(process: EngineProcess, wake: queue.SimpleQueue[None], timeout_s: float) -> str | None:
+    """Print steps as they end; return a sentence when vLLM dies or is too slow."""
+    shown = 0
+    deadline = time.monotonic() + timeout_s
+    failure = None
+    while failure is None and not process.is_healthy():
+        try:
+            wake.get(timeout=POLL_S)
+        except queue.Empty:
+            failure = f"It did not answer in {timeout_s:.0f} s." if time.monotonic() > deadline else None
+        process.read_news()
+        if process.has_ended:
+            process.fail_steps()
+            found = process.failure()
+            failure = f"{found.cause}\n{found.deciding_line or ''}".rstrip()
+        shown = _show_steps(process, shown)
+    if failure is None:
+        process.finish_steps()
+        _show_steps(process, shown)
+    return failure
+
+
+def _show_steps(process: EngineProcess, shown: int) -> int:
+    """Print the steps that have ended since the last call; return how many are shown by now."""
+    ended = [step for step in process.steps() if step.status in ("done", "failed")]
+    for step in ended[shown:]:
+        click.echo(f"{step.title:40} {step.seconds:8.2f} s{'  failed' if step.status == 'failed' else ''}")
+    return len(ended)
+
+
+def ask(folders: Folders) -> str:
+    """Ask the engine one question; raise EngineError when it has no answer."""
+    from urllib3.exceptions import HTTPError
+
+    from llm_hoster.engine.connection import EnginePool
+
+    body = {
+        "model": SERVED_NAME,
+        "messages": [{"role": "user", "content": QUESTION}],
+        "max_tokens": 64,
+        "temperature": 0,
+    }
+    try:
+        answer = EnginePool(folders.socket_path).request(
+            "POST",
+            "/v1/chat/completions",
+            body=json.dumps(body),
+            headers={"Content-Type": "application/json"},
+            timeout=ANSWER_TIMEOUT_S,
+        )
+    except (HTTPError, OSError) as error:
+        raise EngineError(f"It started, but did not answer: {error}") from error
+    if answer.status != 200:
+        raise EngineError(f"It answered with status {answer.status}: {answer.data[:300].decode(errors='replace')}")
+    return str(json.loads(answer.data)["choices"][0]["message"]["content"])
+
+
+def _from_catalogue(path: Path, name: str | None) -> Engine:
+    engines = Catalogue.model_validate_json(path.read_text()).engines
+    found = [engine for engine in engines if name in (None, engine.name)]
+    if len(found) != 1:
+        raise EngineError(
+            f"--engine {name or '(not given)'}: choose one of {', '.join(each.name for each in engines)}."
+        )
+    return found[0].model_copy(update={"args": [*found[0].args, *ARGUMENTS]})
+
+
+def _installed_engine(prefix: Path, name: str | None) -> Engine:
+    names = sorted(folder.name for folder in (prefix / "engine").glob("*") if (folder / "bin" / "vllm").exists())
+    found = [each for each in names if name in (None, each)]
+    if len(found) != 1:
+        raise EngineError(
+            f"--engine {name or '(not given)'}: {prefix / 'engine'} holds {', '.join(names) or 'no engine'}."
+            + (" Choose one of them." if names else " Run bin/install first.")
+        )
+    is_cpu = "cpu" in found[0]
+    return Engine(
+        name=found[0],
+        kind="venv",
+        target=str(prefix / "engine" / found[0]),
+        accelerator="cpu" if is_cpu else "cuda",
+        args=[*ARGUMENTS, *(CPU_ARGUMENTS if is_cpu else [])],
+        env=CPU_VARIABLES if is_cpu else {},
+    )
+
+
+def _model(folder: Path) -> Model:
+    return Model(
+        name=SERVED_NAME,
+        title="",
+        source=str(folder.absolute()),
+        licence="",
+        good_for="",
+        weights_gib=0.0,
+        required_gpu_memory_gib=0.0,
+        max_model_len=None,
+        engine=None,
+        args=[],
+    )
