@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import IO
 
-from portal.demo_app import REPOSITORY, DemoError, make_app
+from portal.demo_app import REPOSITORY, SITE, DemoError, make_app
 from portal.local import LocalJobs
 from portal.process import Process
 from portal.running_portal import RunningPortal
@@ -33,8 +33,11 @@ DEBIAN_PACKAGES = {
 class DemoSite:
     """Use it with `with`. What an earlier one left running is ended at the start; `fresh` also drops its files."""
 
-    def __init__(self, folder: Path, *, address: str = "127.0.0.1", port: int = 0, fresh: bool = False) -> None:
+    def __init__(
+        self, folder: Path, *, site_file: Path = SITE, address: str = "127.0.0.1", port: int = 0, fresh: bool = False
+    ) -> None:
         self.folder = folder
+        self.site_file = site_file
         self.address = address
         self.port = port
         self.fresh = fresh
@@ -62,7 +65,7 @@ class DemoSite:
             shutil.rmtree(self.folder / "home", ignore_errors=True)
         (self.folder / "home").mkdir(exist_ok=True)
         settings = PortalSettings(
-            app_root=make_app(self.folder / "app"),
+            app_root=make_app(self.folder / "app", self.site_file),
             data_root=self.folder / "data",
             secret_key=secrets.token_urlsafe(32),
             home=self.folder / "home",

@@ -9,20 +9,21 @@ from pathlib import Path
 import click
 import requests
 
-from portal.demo_app import REPOSITORY
+from portal.demo_app import REPOSITORY, SITE
 from portal.demo_site import DemoSite
 from portal.smoke_steps import SmokeError, SmokeSteps
 
+FOLDER = REPOSITORY / ".demo" / "smoke"
+
 
 @click.command()
-@click.option(
-    "--folder", type=click.Path(path_type=Path), default=REPOSITORY / ".demo" / "smoke", help="Where it runs."
-)
-def smoke(folder: Path) -> None:
+@click.option("--folder", type=click.Path(path_type=Path), default=FOLDER, help="Where it runs and leaves its logs.")
+@click.option("--site", type=click.Path(path_type=Path), default=SITE, help="The site file to serve.")
+def smoke(folder: Path, site: Path) -> None:
     """Go from the form to the reply and back to an empty machine; exit status 0 only if every step held."""
     began = time.monotonic()
-    with DemoSite(folder.absolute(), fresh=True) as site:
-        failure = run_steps(site)
+    with DemoSite(folder.absolute(), site_file=site, fresh=True) as running:
+        failure = run_steps(running)
     if failure is None:
         click.echo(f"ok    {time.monotonic() - began:6.2f} s  everything")
         return
