@@ -1,0 +1,70 @@
+"""axe-core finds nothing to complain of on our pages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, expect
+
+from tests.end_to_end.browser import open_context
+from tests.end_to_end.cluster_portal import ClusterPortal
+from tests.end_to_end.launched_session import Launched, LaunchedSession
+from tests.end_to_end.portal_pages import find_card
+from tests.end_to_end.site_app import REPOSITORY
+
+AXE = REPOSITORY / "tests" / "vendor" / "axe.min.js"
+
+
+@pytest.fixture(params=["light", "dark"])
+def lenient(request: pytest.FixtureRequest, browser: Browser, portal: ClusterPortal) -> Iterator[BrowserContext]:
+    """A browser in both colour schemes that lets axe in past our content security policy."""
+    context = open_context(browser, portal.url, "alice", portal.passwords["alice"], bypass_csp=True)
+    page = context.new_page()
+    page.emulate_media(color_scheme=request.param)
+    yield context
+    context.close()
+
+
+def find_faults(page: Page) -> list[str]:
+    page.add_script_tag(path=AXE)
+    found = page.evaluate("axe.run()")
+    return [f"{fault['id']}: {node['html']}" for fault in found["violations"] for node in fault["nodes"]]
+
+
+def open_session(context: BrowserContext, session: LaunchedSession) -> Page:
+    page = context.pages[0]
+    card = find_card(page, session)
+    with context.expect_page() as opened:
+        card.get_by_role("button", name="Connect to the chat").click()
+    return opened.value
+
+
+def test_the_login_page_is_accessible(lenient: BrowserContext, launched: Launched) -> None:
+    page = lenient.pages[0]
+    page.goto(f"/rnode/{launched.main.host}/{launched.main.port}/")
+    assert find_faults(page) == []
+
+
+def test_the_start_up_page_is_accessible(lenient: BrowserContext, launched: Launched) -> None:
+    assert launched.main.connection
+    page = open_session(lenient, launched.main)
+    expect(page.locator("#start-up, #composer").first).to_be_visible()
+    assert find_faults(page) == []
+
+
+def test_the_failure_page_is_accessible(lenient: BrowserContext, launched: Launched) -> None:
+    launched.dead.wait_until("failed")
+    page = open_session(lenient, launched.dead)
+    assert find_faults(page) == []
+
+
+def test_the_chat_and_the_api_panel_are_accessible(lenient: BrowserContext, main: LaunchedSession) -> None:
+    page = open_session(lenient, main)
+    page.get_by_label("Message").fill("Show me markdown.")
+    page.get_by_role("button", name="Send").click()
+    expect(page.locator(".message-assistant .prose li").first).to_be_visible()
+    assert find_faults(page) == []
+    page.get_by_role("link", name="API address").click()
+    expect(page.get_by_role("button", name="Copy Base URL")).to_be_visible()
+    assert find_faults(page) == []

@@ -1,0 +1,30 @@
+"""An engine that dies while it starts: the page says why, in the words of its log."""
+
+from __future__ import annotations
+
+from playwright.sync_api import BrowserContext, Page, expect
+
+from tests.end_to_end.launched_session import Launched
+from tests.end_to_end.portal_pages import find_card
+
+
+def test_the_page_of_a_model_without_weights_shows_the_deciding_line(
+    page: Page, alice_context: BrowserContext, launched: Launched
+) -> None:
+    state = launched.dead.wait_until("failed")
+    card = find_card(page, launched.dead)
+    with alice_context.expect_page() as opened:
+        card.get_by_role("button", name="Connect to the chat").click()
+    failed = opened.value
+    expect(failed.get_by_role("heading", name="The engine has failed")).to_be_visible()
+    line = failed.locator(".log-line").inner_text()
+    assert line == state["deciding_line"]
+    assert "weights" in line
+    assert line in launched.dead.outside(launched.dead.staged_root / "vllm.log").read_text()
+    expect(failed.get_by_text(state["cause"])).to_be_visible()
+    failed.close()
+
+
+def test_the_job_of_a_dead_engine_still_holds_no_engine_process(launched: Launched) -> None:
+    launched.dead.wait_until("failed")
+    assert not [command for command in launched.dead.list_processes() if "vllm serve" in command]
