@@ -14,7 +14,9 @@ from typing import Any
 import pytest
 from renderer import render
 
-HOSTILE = "<script>alert(1)</script> **bold** [a](javascript:x) `c` \"'>\n\n# h\n\n| a | b |\n|---|---|\n www.example.org é"
+HOSTILE = (
+    "<script>alert(1)</script> **bold** [a](javascript:x) `c` \"'>\n\n# h\n\n| a | b |\n|---|---|\n www.example.org é"
+)
 CONNECTION = {
     "host": "node1",
     "port": 40001,

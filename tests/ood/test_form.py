@@ -11,7 +11,14 @@ from renderer import load_yaml
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 # Fields of these names break OnDemand or are silently wrong in `context`.
-BROKEN_NAMES = set("method display hash class model_name count first min max sum errors find select sort entries zip".split())
+BROKEN_NAMES = {"method", "display", "hash", "class", "model_name", "count", "first", "min", "max", "sum"} | {
+    "errors",
+    "find",
+    "select",
+    "sort",
+    "entries",
+    "zip",
+}
 
 
 @pytest.fixture(scope="module", params=["alpine_app", "local_app"])

@@ -68,7 +68,7 @@ def python_refusal(catalogue: Catalogue, values: dict[str, str]) -> str | None:
 def expected_script(catalogue: Catalogue, values: dict[str, str]) -> dict[str, Any]:
     offer = catalogue.offers[values["gpu_type"]][values["num_gpus"]]
     hours = int(values["bc_num_hours"])
-    qos = [each for each in offer.qos if each.max_hours >= hours][0]
+    qos = next(each for each in offer.qos if each.max_hours >= hours)
     flags = [f"--partition={offer.partition}"]
     flags += [f"--qos={qos.name}"] if qos.name else []
     flags += [f"--gres={offer.gres}"] if offer.gres else []
@@ -88,8 +88,10 @@ def test_every_combination_is_submitted_with_its_flags_or_refused_in_pythons_wor
             ["1", "25", "169"],
         )
     ]
-    odd_hours = ["0", "", "1.5", "x", "01", "-1", "１", "1\n", "1 ", "24", "168", "10000"]
-    choices += [form_values(gpu_type=each.name, bc_num_hours=hours) for each in catalogue.gpu_types for hours in odd_hours]
+    odd_hours = ["0", "", "1.5", "x", "01", "-1", "\uff11", "1\n", "1 ", "24", "168", "10000"]
+    choices += [
+        form_values(gpu_type=each.name, bc_num_hours=hours) for each in catalogue.gpu_types for hours in odd_hours
+    ]
     choices += [form_values(num_gpus=count) for count in ("", "0", "1 ", "01", "1.0", "-1")]
     submitted = 0
     for values, answer in zip(choices, submit_all(alpine_app, choices), strict=True):
@@ -126,9 +128,7 @@ def test_a_launch_of_two_days_takes_the_long_qos(alpine_app: Path) -> None:
 
 
 def test_the_cheapest_slice_runs_in_the_testing_qos(alpine_app: Path) -> None:
-    answer = render(
-        alpine_app / "submit.yml.erb", "submit", form_values(gpu_type="a100_3g.20gb", bc_num_hours="1")
-    )
+    answer = render(alpine_app / "submit.yml.erb", "submit", form_values(gpu_type="a100_3g.20gb", bc_num_hours="1"))
     assert "--qos=gpu-testing" in answer["yaml"]["script"]["native"]
 
 

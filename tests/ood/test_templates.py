@@ -19,7 +19,7 @@ from llm_hoster.errors import SessionError
 from llm_hoster.session import Session
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-SCRIPTS = ("before.sh.erb", "script.sh.erb", "after.sh.erb")
+SCRIPTS = sorted(path.name for path in (REPOSITORY / "template").glob("*.sh*"))
 FORM = {"model": "tiny", "gpu_type": "cpu", "num_gpus": "1", "bc_num_hours": "1"}
 
 
@@ -61,12 +61,19 @@ def test_a_choice_that_the_form_does_not_make_is_refused_on_the_node(local_app: 
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
-def test_a_script_renders_and_passes_bash_and_shellcheck(local_app: Path, tmp_path: Path, name: str) -> None:
-    source = REPOSITORY / "template" / name
-    answer = render(source, "template", {"app": str(local_app), "context": FORM})
-    assert answer["error"] is None
-    script = tmp_path / name.removesuffix(".erb")
-    script.write_text(answer["text"])
+@pytest.mark.parametrize(
+    "prefix", ["/opt/llm-hoster", "/projects/$USER/llm-hoster", "/o'neil's $USER \"x\"/$(id)/`id`"]
+)
+def test_a_script_renders_and_passes_bash_and_shellcheck(own_app: Path, tmp_path: Path, name: str, prefix: str) -> None:
+    catalogue = json.loads((own_app / "catalogue.json").read_text())
+    catalogue["site"]["prefix"] = prefix
+    (own_app / "catalogue.json").write_text(json.dumps(catalogue))
+    script = own_app / "template" / name
+    if script.suffix == ".erb":
+        answer = render(script, "template", {"app": str(own_app), "context": FORM})
+        assert answer["error"] is None
+        script = tmp_path / script.stem
+        script.write_text(answer["text"])
     assert subprocess.run(["bash", "-n", script], capture_output=True, text=True, check=False).stderr == ""
     if shutil.which("shellcheck") is None:
         pytest.fail(f"shellcheck is missing. Run: {INSTALL}")
@@ -74,10 +81,16 @@ def test_a_script_renders_and_passes_bash_and_shellcheck(local_app: Path, tmp_pa
     assert found.stdout == ""
 
 
+def test_all_three_scripts_are_there() -> None:
+    assert [name.removesuffix(".erb") for name in SCRIPTS] == ["after.sh", "before.sh", "script.sh"]
+
+
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_a_script_reads_no_value_of_the_form(name: str) -> None:
-    assert not re.search(r"\bcontext\b", (REPOSITORY / "template" / name).read_text())
+    for tag in re.findall(r"<%(?!#).*?%>", (REPOSITORY / "template" / name).read_text(), re.DOTALL):
+        assert "context" not in re.sub(r"#.*", "", tag)
 
 
 def test_the_script_that_ondemand_executes_is_executable() -> None:
-    assert (REPOSITORY / "template" / "script.sh.erb").stat().st_mode & stat.S_IXUSR
+    script = next(name for name in SCRIPTS if name.startswith("script.sh"))
+    assert (REPOSITORY / "template" / script).stat().st_mode & stat.S_IXUSR

@@ -116,9 +116,10 @@ class Document(Generic[ModelT]):
             self.fault(location, NOT_THERE, "this field")
         elif kind == "value_error":
             self.fault(location, detail["input"], str(detail["ctx"]["error"]))
+        elif kind in ("model_type", "dict_type"):
+            self.fault(location, detail["input"], "a group of fields")
         else:
-            expected = detail["msg"].removeprefix("Input should be ").replace("valid dictionary", "group of fields")
-            self.fault(location, detail["input"], expected)
+            self.fault(location, detail["input"], detail["msg"].removeprefix("Input should be "))
 
 
 def raise_faults(documents: Iterable[Document[Any]]) -> None:

