@@ -42,7 +42,7 @@ class Child:
         self, command: Sequence[str], environment: Mapping[str, str], *, cwd: Path, pass_fds: Sequence[int] = ()
     ) -> None:
         """Raise OSError when there is no such program."""
-        self._process = subprocess.Popen(
+        self._process = subprocess.Popen(  # noqa: S603 - a list, made by us
             command,
             env=environment,
             cwd=cwd,

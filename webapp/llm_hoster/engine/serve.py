@@ -18,7 +18,7 @@ from llm_hoster.engine.handover import Handover
 from llm_hoster.engine.job_log import say
 from llm_hoster.engine.outcome import Account, OutcomeFile
 from llm_hoster.engine.port import bind_port
-from llm_hoster.engine.supervisor import Supervisor
+from llm_hoster.engine.supervisor import FAILED_STAY_S, Supervisor
 from llm_hoster.engine.web_process import WebProcess
 from llm_hoster.errors import LLMHosterError, SessionError
 from llm_hoster.session import Session, expand_path
@@ -29,27 +29,35 @@ WEB_LOG = "web.log"
 
 
 @click.command()
-def serve() -> None:
+@click.option(
+    "--failed-stay",
+    "failed_stay_s",
+    type=float,
+    default=FAILED_STAY_S,
+    show_default=True,
+    help="Seconds that the pages stay up to tell why vLLM failed, before the job ends.",
+)
+def serve(failed_stay_s: float) -> None:
     """Serve the session that is staged in the current folder, until it is stopped."""
     os.umask(0o077)
     staged_root = Path.cwd()
     session = Session.from_file(staged_root / "session.json")
     account = _account(session)
     try:
-        status = _serve(staged_root, session, account)
+        status = _serve(staged_root, session, account, failed_stay_s)
     except LLMHosterError as error:
         OutcomeFile(staged_root / "outcome.json", account, staged_root / ENGINE_LOG).write(str(error), has_ended=True)
         raise
     sys.exit(status)
 
 
-def _serve(staged_root: Path, session: Session, account: Account) -> int:
+def _serve(staged_root: Path, session: Session, account: Account, failed_stay_s: float) -> int:
     site = session.catalogue.site
     password = _read_secret(staged_root / "secret")
     listener = bind_port((site.ports[0], site.ports[1]) if site.ports else None)
     folders = make_folders(expand_path(site.node_dir), expand_path(site.cache_dir))
     engine = _engine(session, folders, staged_root / ENGINE_LOG)
-    supervisor = Supervisor(engine, folders, account, staged_root / "outcome.json")
+    supervisor = Supervisor(engine, folders, account, staged_root / "outcome.json", failed_stay_s=failed_stay_s)
     supervisor.catch_signals()
     try:
         # First of all, and before the imports that only the pages need: vLLM's start is the long part.
