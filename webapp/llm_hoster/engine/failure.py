@@ -15,7 +15,7 @@ ERROR_LINE = re.compile(r"^([A-Za-z_]\w*\.)*[A-Z]\w*(Error|Exception|Exit|Interr
 USAGE_LINE = re.compile(r"^vllm( \w+)?: error: ")
 SHELL_LINE = re.compile(r"(: command not found|: No such file or directory|: Permission denied|: not found)$")
 VALIDATION_ERRORS = re.compile(r"\d+ validation errors? for ")
-DEAD_WORKER = re.compile(r"died unexpectedly|\(exit code: -?\d+\)")
+DEAD_WORKER = re.compile(r"(died|exited) unexpectedly|\(exit code: -?\d+\)")
 # Such an error only passes on what an earlier one has said.
 PASSED_ON = re.compile(r"root cause|EngineDeadError|EngineCore encountered an issue|Worker failed with error")
 
@@ -98,7 +98,7 @@ CAUSES = (
     ),
     (r"Address already in use", "A port or socket that vLLM needs is in use on this node. Launch again."),
     (
-        r"exit code: -9",
+        r"exit code: -9|engine core exited unexpectedly",
         "A part of vLLM was killed from outside, most likely because the job's memory is too small. "
         "Choose more GPUs or a smaller model.",
     ),

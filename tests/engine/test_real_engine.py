@@ -1,0 +1,53 @@
+"""Real vLLM under the supervisor: from the start to a reply and a clean end, a dead start, and `verify`."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from llm_hoster.engine.connection import EnginePool
+from tests.engine.conftest import wait_until
+
+pytestmark = pytest.mark.engine
+START_TIMEOUT_S = 240
+
+
+def test_vllm_starts_answers_and_ends_without_a_trace(start_session, prefix, tiny_model, tmp_path):
+    session = start_session()
+    session.wait_for_port()
+    state = session.wait_for_state("ready", START_TIMEOUT_S)
+    assert [(step.name, step.status) for step in state.steps] == [
+        (name, "done") for name in ("start", "weights", "kv_cache", "ready")
+    ]
+    runtime_dir = next(session.node_dir.glob("llmh-*"))
+    body = {"model": "tiny", "messages": [{"role": "user", "content": "Say hello."}], "temperature": 0}
+    answer = EnginePool(runtime_dir / "vllm.sock").request(
+        "POST", "/v1/chat/completions", body=json.dumps(body), headers={"Content-Type": "application/json"}, timeout=60
+    )
+    message = json.loads(answer.data)["choices"][0]["message"]
+    assert message["content"] == "Hello! I am the tiny model of LLM Hoster."
+    assert session.stop() == 0
+    wait_until(lambda: not session.processes(), timeout_s=5)
+    assert list(session.node_dir.iterdir()) == []
+    assert (tmp_path / "cache" / "vllm").exists()
+
+
+def test_a_model_that_is_not_there_is_told_in_a_sentence(start_session, prefix):
+    session = start_session(model={"source": "/no/such 'model'"})
+    state = session.wait_for_state("failed", START_TIMEOUT_S)
+    assert state.cause == "The model folder /no/such 'model' does not exist on this node, or you may not read it."
+    assert state.deciding_line.startswith("huggingface_hub.errors.HFValidationError: Repo id must be")
+    assert session.stop() == 0
+    assert list(session.node_dir.iterdir()) == []
+
+
+def test_verify_prints_each_step_and_the_first_answer(prefix: Path, tiny_model: Path):
+    command = [sys.executable, "-m", "llm_hoster", "verify", "--prefix", str(prefix), "--model", str(tiny_model)]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=START_TIMEOUT_S)
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert "'Hello! I am the tiny model of LLM Hoster.'" in run.stdout
+    assert run.stdout.endswith("The engine works.\n")
