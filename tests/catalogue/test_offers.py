@@ -8,12 +8,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from test_faults import MODELS, SITE, changed
 
 from llm_hoster import __version__
 from llm_hoster.catalogue.compiled import Catalogue, Offer
 from llm_hoster.catalogue.offers import compile_catalogue
-from llm_hoster.errors import SessionError
+from llm_hoster.errors import ConfigError, SessionError
+from tests.catalogue.small_site import MODELS, SITE, changed
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -85,6 +85,11 @@ def test_hours_are_bounded_by_the_qos(alpine: Catalogue) -> None:
     assert [qos.max_hours for qos in alpine.offers["a100_3g.20gb"]["1"].qos] == [1]
 
 
+def test_hours_are_bounded_by_the_partition_too(tmp_path: Path) -> None:
+    catalogue = compile_small(tmp_path, changed(SITE, "max_hours: 24", "max_hours: 240"))
+    assert [qos.max_hours for qos in catalogue.offers["g"]["1"].qos] == [48]
+
+
 def test_the_first_qos_that_allows_the_hours_is_taken(alpine: Catalogue) -> None:
     def qos_for(hours: str) -> str | None:
         return alpine.choose(model="qwen3-4b", gpu_type="mi100", num_gpus="1", hours=hours).qos.name
@@ -112,6 +117,13 @@ def test_a_model_keeps_to_its_accelerators_and_numbers_of_gpus(tmp_path: Path) -
         ["m"],
         ["m", "n"],
     ]
+
+
+def test_a_model_with_an_engine_of_its_own_keeps_to_gpus_of_that_kind(tmp_path: Path) -> None:
+    other = '  - {name: "f", kind: "venv", accelerator: "rocm"}\npartitions:'
+    models = MODELS + MODELS.removeprefix("models:\n").replace('"m"', '"n"') + '    engine: "f"\n'
+    with pytest.raises(ConfigError, match=r"models\[1\].name: found \"n\", expected a model that runs on at least one"):
+        compile_small(tmp_path, changed(SITE, "partitions:", other), models)
 
 
 def test_quantised_models_are_not_offered_on_the_amd_gpus(alpine: Catalogue) -> None:

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from renderer import render
+
+from tests.ood.renderer import render
 
 HOSTILE = (
     "<script>alert(1)</script> **bold** [a](javascript:x) `c` \"'>\n\n# h\n\n| a | b |\n|---|---|\n www.example.org é"

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from renderer import load_yaml
+
+from tests.ood.renderer import load_yaml
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 # Fields of these names break OnDemand or are silently wrong in `context`.

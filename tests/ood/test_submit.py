@@ -8,28 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from renderer import render, render_all
 
 from llm_hoster.catalogue.compiled import Catalogue
 from llm_hoster.errors import SessionError
-
-HOSTILE = [
-    "$(touch /tmp/owned)",
-    "`id`",
-    "'; rm -rf ~; '",
-    '"; exit 1; "',
-    "<%= `id` %>",
-    "%><%= raise %>",
-    "x: {y",
-    "- a\n- b",
-    "line\nnative: [--uid=0]",
-    "#{`id`}",
-    "<script>alert(1)</script>",
-    "--help",
-    "\\\\u0000\t",
-    "日本語",
-    "9" * 10_000,
-]
+from tests.ood.hostile import HOSTILE
+from tests.ood.renderer import render, render_all
 
 
 def load(app: Path) -> Catalogue:

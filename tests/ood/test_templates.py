@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from renderer import INSTALL, render, render_all
-from test_submit import HOSTILE
 
 from llm_hoster.catalogue.compiled import Catalogue
 from llm_hoster.errors import SessionError
 from llm_hoster.session import Session
+from tests.ood.hostile import HOSTILE
+from tests.ood.renderer import INSTALL, render, render_all
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SCRIPTS = sorted(path.name for path in (REPOSITORY / "template").glob("*.sh*"))

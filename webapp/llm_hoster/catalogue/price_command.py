@@ -7,11 +7,11 @@ from pathlib import Path
 
 import click
 
+from llm_hoster.catalogue.app_dir import find_app_dir
 from llm_hoster.catalogue.offers import load_site
 from llm_hoster.catalogue.price import price_su
 from llm_hoster.catalogue.site import GpuType, Qos, Site
 from llm_hoster.errors import ConfigError
-from llm_hoster.launch.configure import default_app_dir
 
 
 @click.command()
@@ -32,7 +32,7 @@ def price(
     as_json: bool,
 ) -> None:
     """Price a launch in service units (SU): hours x (cores x core weight + GPUs x GPU weight) x share of the QoS."""
-    site = load_site(site_path or default_app_dir() / "config" / "site.yml")
+    site = load_site(site_path or find_app_dir() / "config" / "site.yml")
     chosen = find_gpu_type(site, gpu_type)
     qos = find_qos(site, chosen, num_gpus, hours, qos_name)
     cores = num_gpus * chosen.cores_per_gpu if cores is None else cores

@@ -6,11 +6,10 @@ from pathlib import Path
 
 import click
 
+from llm_hoster.catalogue.app_dir import find_app_dir
 from llm_hoster.catalogue.offers import compile_catalogue
 from llm_hoster.errors import ConfigError
 from llm_hoster.launch.form import render_form
-
-REPOSITORY = Path(__file__).resolve().parents[3]
 
 
 @click.command()
@@ -27,7 +26,7 @@ REPOSITORY = Path(__file__).resolve().parents[3]
 @click.option("--check", is_flag=True, help="Write nothing; fail when a file is stale.")
 def configure(site_path: Path | None, models_path: Path | None, app_dir: Path | None, check: bool) -> None:
     """Write form.yml and catalogue.json of the app in DIR from site.yml and models.yml."""
-    app_dir = app_dir or default_app_dir()
+    app_dir = app_dir or find_app_dir()
     site_path = site_path or app_dir / "config" / "site.yml"
     for name, text in render_files(site_path, models_path, app_dir).items():
         path = app_dir / name
@@ -51,11 +50,3 @@ def require_fresh(path: Path, text: str) -> None:
     """Raise ConfigError when the file is not what `configure` would write now."""
     if not path.is_file() or path.read_text(encoding="utf-8") != text:
         raise ConfigError(f"{path} is not what the site and model files say: run llm-hoster configure.")
-
-
-def default_app_dir() -> Path:
-    """Find the app: the current folder, or the checkout that this package lies in."""
-    for folder in (Path.cwd(), REPOSITORY):
-        if (folder / "manifest.yml").is_file():
-            return folder
-    raise ConfigError("No manifest.yml here: name the app's folder with --app.")
