@@ -12,9 +12,10 @@ import re
 
 import nh3
 from markdown_it import MarkdownIt
+from markdown_it.rules_core import StateCore
 
 TAGS = {
-    "a", "blockquote", "br", "code", "del", "em", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "li", "ol", "p", "pre",
+    "a", "blockquote", "br", "code", "del", "em", "h3", "h4", "h5", "h6", "hr", "li", "ol", "p", "pre",
     "s", "strong", "sub", "sup", "table", "tbody", "td", "th", "thead", "tr", "ul",
 }  # fmt: skip
 ATTRIBUTES = {"a": {"href", "title", "target"}, "code": {"class"}, "ol": {"start"}}
@@ -23,6 +24,16 @@ LANGUAGE = re.compile(r"language-[A-Za-z0-9_+#.-]{1,40}")
 
 _parser = MarkdownIt("commonmark", {"html": False, "linkify": False, "breaks": True}).enable(["table", "strikethrough"])
 _parser.disable("image")
+
+
+def _lower_headings(state: StateCore) -> None:
+    """The page has its own first and second level: a reply's headings stand below them."""
+    for token in state.tokens:
+        if token.type in {"heading_open", "heading_close"}:
+            token.tag = f"h{min(6, int(token.tag[1]) + 2)}"
+
+
+_parser.core.ruler.push("lower_headings", _lower_headings)
 
 
 def render_markdown(text: str) -> str:

@@ -4,6 +4,11 @@ import { watchCopying } from "./copy.js";
 import { watchPanel } from "./panel.js";
 import { watchReplies } from "./reply.js";
 
+document.documentElement.classList.add("with-script");
+
+// On a phone the list of chats would take the place of the chat.
+if (window.matchMedia("(max-width: 48rem)").matches) document.querySelector("#conversations details")?.removeAttribute("open");
+
 watchReplies();
 watchComposer();
 watchCopying();

@@ -19,6 +19,8 @@ function follow(message) {
     html: message.querySelector(".reply-html"),
     tail: textOf(message.querySelector(".reply-tail")),
   };
+  let settled = false;
+  parts.reasoning.addEventListener("click", () => { settled = true; });
   const source = new EventSource(url);
   announce("The model is writing.");
   toEnd();
@@ -26,7 +28,12 @@ function follow(message) {
     parts.reasoning.hidden = false;
     parts.thought.appendData(text);
   });
-  on(source, "text", (text) => parts.tail.appendData(text));
+  on(source, "text", (text) => {
+    parts.tail.appendData(text);
+    if (!text.trim() || settled) return;
+    settled = true; // The thoughts fold up once, when the answer begins, and not under a reader's hand.
+    parts.reasoning.open = false;
+  });
   on(source, "block", ({ html, tail }) => {
     parts.html.append(fragmentOf(html));
     parts.tail.data = tail;
