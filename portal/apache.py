@@ -74,16 +74,19 @@ class Apache:
     def start(self) -> None:
         """Start httpd and wait until it answers; raise ApacheError if it does not."""
         command = [*self.prefix, *unprivileged(), "apache2", "-f", str(self.folder / "httpd.conf"), "-DFOREGROUND"]
+        log = (self.folder / "stderr.log").open("wb")
         try:
             self.process = subprocess.Popen(  # noqa: S603 - our own configuration
                 command,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
-                stderr=(self.folder / "stderr.log").open("wb"),
+                stderr=log,
                 start_new_session=True,
             )
         except FileNotFoundError as error:
             raise ApacheError("apache2 is not installed. Install it with: apt-get install apache2") from error
+        finally:
+            log.close()
         deadline = time.monotonic() + START_TIMEOUT_S
         while not (self.folder / "httpd.pid").exists():
             if self.process.poll() is not None or time.monotonic() > deadline:

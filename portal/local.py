@@ -51,17 +51,13 @@ class LocalJobs:
             "grace_s": self.grace_s,
         }
         (folder / "job.json").write_text(json.dumps(task))
-        try:
-            runner = subprocess.Popen(  # noqa: S603 - our own file
-                [sys.executable, str(RUNNER), str(folder)],
-                stdin=subprocess.DEVNULL,
-                stdout=(folder / "runner.log").open("wb"),
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        except OSError as error:
-            raise JobError(str(error)) from error
-        (folder / "process").write_text(f"{Process.of(runner.pid)}\n")
+        # The runner leaves at once and goes on as a process of its own, so there is no child to wait for.
+        started = subprocess.run(  # noqa: S603 - our own file
+            [sys.executable, str(RUNNER), str(folder)], stdin=subprocess.DEVNULL, capture_output=True, check=False
+        )
+        if started.returncode != 0:
+            raise JobError(started.stderr.decode(errors="replace").strip())
+        (folder / "process").write_text(f"{Process.of(int(started.stdout))}\n")
         return folder.name
 
     def new_folder(self) -> Path:
@@ -88,14 +84,9 @@ class LocalJobs:
         if not job_id.isdigit():
             return None
         try:
-            process = Process.from_text((self.root / job_id / "process").read_text())
+            return Process.from_text((self.root / job_id / "process").read_text())
         except (OSError, ValueError):
             return None
-        try:
-            os.waitpid(process.pid, os.WNOHANG)  # only a child of ours can be waited for; it would stay a zombie
-        except ChildProcessError:
-            return process
-        return process
 
     def delete(self, job_id: str) -> None:
         process = self.process(job_id)

@@ -101,8 +101,21 @@ def watch(job: int, limit_s: float | None, grace_s: float) -> tuple[str, int | N
     return reason, status if last is None else last
 
 
+def detach(log: Path) -> None:
+    """Go on in a process of its own session and print its id; the first process ends."""
+    pid = os.fork()
+    if pid:
+        print(pid)
+        sys.exit()
+    os.setsid()
+    with log.open("wb") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+
+
 def main() -> None:
     folder = Path(sys.argv[1])
+    detach(folder / "runner.log")
     task = json.loads((folder / "job.json").read_text())
     signal.pthread_sigmask(signal.SIG_BLOCK, WATCHED)
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)

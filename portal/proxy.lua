@@ -12,9 +12,9 @@ function to_node(r)
   end
 
   local scheme = r.headers_in["Upgrade"] and "ws://" or "http://"
-  r.handler = "proxy-server"
-  r.proxyreq = apache2.PROXYREQ_REVERSE
-  r.filename = "proxy:" .. scheme .. host .. ":" .. port .. path
+  -- The path apart from the handler: only so does mod_proxy encode it again and add the query.
+  r.handler = "proxy:" .. scheme .. host .. ":" .. port
+  r.filename = path
 
   -- Set, not added: whatever the browser sent under these names is gone.
   r.headers_in["X-Forwarded-Proto"] = r.is_https and "https" or "http"
