@@ -88,7 +88,7 @@ def test_a_launch_without_the_token_is_refused(make_client: MakeClient) -> None:
 
 
 def test_a_refused_launch_shows_the_sentence_and_keeps_the_values(make_client: MakeClient) -> None:
-    client = make_client(submit__yml__erb="<% raise \"No <model> #{model}.\" %>")
+    client = make_client(submit__yml__erb='<% raise "No <model> #{model}." %>')
     text = launch(client, model="other", hours="7", bc_email_on_started="1")
     assert "save: No &lt;model&gt; other." in text
     page = HtmlPage(text)

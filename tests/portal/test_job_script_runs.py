@@ -19,7 +19,7 @@ RunJob = Callable[..., subprocess.CompletedProcess[str]]
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    path = tmp_path / "it's a \"folder\""
+    path = tmp_path / 'it\'s a "folder"'
     path.mkdir()
     return path
 
@@ -42,7 +42,9 @@ def run_job(folder: Path) -> RunJob:
 
 
 def test_the_parts_run_in_ondemands_order(run_job: RunJob) -> None:
-    done = run_job(before="echo before", script="echo script", after='wait "$SCRIPT_PID"; echo after', clean="echo clean")
+    done = run_job(
+        before="echo before", script="echo script", after='wait "$SCRIPT_PID"; echo after', clean="echo clean"
+    )
     assert done.stdout.splitlines() == [
         "before", "Script starting...", "script", "after", "Generating connection YAML file...", "Cleaning up...", "clean",
     ]  # fmt: skip
@@ -95,7 +97,7 @@ def test_after_can_end_a_job_whose_script_died_at_once(run_job: RunJob, folder: 
 
 
 def test_clean_up_ends_the_scripts_children_but_not_their_children(run_job: RunJob, folder: Path) -> None:
-    script = 'bash -c "sleep 87 > sleep.log & echo \\$! > grandchild; wait" & echo $! > child; wait'
+    script = 'bash -c "sleep 87 &> sleep.log & echo \\$! > grandchild; wait" & echo $! > child; wait'
     run_job(script=script, after="while [[ ! -s grandchild ]]; do sleep 0.05; done; clean_up 1")
     child, grandchild = (int((folder / name).read_text()) for name in ("child", "grandchild"))
     time.sleep(0.2)
@@ -114,7 +116,6 @@ def test_header_wrapper_and_footer_stand_around_the_script(run_job: RunJob) -> N
     options = {"header": "echo header", "script_wrapper": "echo 100%%\n(\n%s\n)\n", "footer": "echo footer"}
     lines = run_job(options).stdout.splitlines()
     assert (lines[0], lines[1], lines[-1]) == ("header", "100%", "footer")
-
 
 
 @pytest.mark.parametrize(
@@ -136,7 +137,9 @@ def test_the_helpers_work_in_the_script(run_job: RunJob, folder: Path, line: str
 
 
 def test_the_job_waits_for_a_port(run_job: RunJob, folder: Path) -> None:
-    server = shlex.quote("import socket,time; s=socket.create_server(('127.0.0.1',0)); print(s.getsockname()[1],flush=True)")
+    server = shlex.quote(
+        "import socket,time; s=socket.create_server(('127.0.0.1',0)); print(s.getsockname()[1],flush=True)"
+    )
     script = f"python3 -c {server}'; time.sleep(3)' > port_number"
     after = 'while [[ ! -s port_number ]]; do sleep 0.1; done; wait_until_port_used "127.0.0.1:$(<port_number)" 5; echo "= $?"'
     assert "= 0" in run_job(script=script, after=after).stdout

@@ -84,7 +84,12 @@ def test_maps_are_merged_and_arrays_replaced() -> None:
 
 
 def test_sbatch_is_called_as_ondemand_calls_it() -> None:
-    options = {"wall_time": 90061, "accounting_id": "ucb", "email_on_started": True, "native": ["--gres=gpu:a:1", "-n1"]}
+    options = {
+        "wall_time": 90061,
+        "accounting_id": "ucb",
+        "email_on_started": True,
+        "native": ["--gres=gpu:a:1", "-n1"],
+    }
     line = sbatch_arguments(JobRequest("", Path("/s t"), "ood/sys/dashboard/sys/x", options))
     assert line == [
         "sbatch", "-D", "/s t", "--mail-type", "BEGIN", "-J", "ood/sys/dashboard/sys/x", "-o", "output.log",

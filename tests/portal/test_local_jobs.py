@@ -64,12 +64,13 @@ def test_a_running_job_tells_its_time(jobs: LocalJobs, tmp_path: Path) -> None:
 
 
 def test_delete_ends_all_processes_those_in_sessions_of_their_own_too(jobs: LocalJobs, tmp_path: Path) -> None:
-    text = "bash -c 'sleep 61 & setsid sleep 62 & (setsid sleep 63 &); jobs -p > a; wait' & wait"
-    job_id = submit(jobs, tmp_path, text.replace("jobs -p > a", "pgrep -f 'sleep 6[123]$' > pids"))
-    processes = processes_in(tmp_path / "pids")
+    child = "bash -c 'echo $$ >> pids; exec sleep 60'"
+    text = f'bash -c "{child} & setsid {child} & ({child} &) ; wait" & wait'
+    job_id = submit(jobs, tmp_path, text.replace("$$", "\\$\\$"))
+    while len(processes := processes_in(tmp_path / "pids")) < 3:
+        time.sleep(0.02)
     jobs.delete(job_id)
     wait_until_completed(jobs, job_id)
-    assert len(processes) >= 2
     assert not any(process.alive for process in processes)
 
 

@@ -70,7 +70,9 @@ def test_what_an_app_prints_does_not_spoil_the_answer(tmp_path: Path) -> None:
 
 
 def test_the_view_sees_the_connection_and_goes_through_markdown(tmp_path: Path) -> None:
-    view = "<div>\n<b><%= host %>:<%= port %></b> <%= nothing.inspect %>\n</div>\n\nSee **this** http://example.org/x.\n"
+    view = (
+        "<div>\n<b><%= host %>:<%= port %></b> <%= nothing.inspect %>\n</div>\n\nSee **this** http://example.org/x.\n"
+    )
     html, error = card(tmp_path, "host: n1\nport: 80\n", view__html__erb=view)["view"]
     assert error is None
     assert "<div>\n<b>n1:80</b> nil\n</div>" in html
@@ -85,7 +87,9 @@ def test_markdown_has_the_extensions_of_ondemand_and_no_others(tmp_path: Path) -
 
 
 def test_the_view_has_no_session_before_ondemand_4_2(tmp_path: Path) -> None:
-    html, error = card(tmp_path, "host: n1\n", view__html__erb="<%= session.nil? ? 'no session' : session.id %>")["view"]
+    html, error = card(tmp_path, "host: n1\n", view__html__erb="<%= session.nil? ? 'no session' : session.id %>")[
+        "view"
+    ]
     assert error is None
     assert "no session" in html
 
