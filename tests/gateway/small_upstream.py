@@ -1,0 +1,52 @@
+"""A small real server on a unix socket that answers with fixed bytes, for what vLLM does not do on request."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from pathlib import Path
+
+
+def read_request(connection: socket.socket) -> bytes:
+    """Read head and body: a socket closed with something unread resets the connection."""
+    request = b""
+    while b"\r\n\r\n" not in request:
+        request += connection.recv(65536)
+    head = request.partition(b"\r\n\r\n")[0]
+    length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0] or 0)
+    while len(request) < len(head) + 4 + length:
+        request += connection.recv(65536)
+    return request
+
+
+class SmallUpstream:
+    """Answer each connection with `answer`, then keep it open as long as `stays_open` says."""
+
+    def __init__(self, path: Path, answer: bytes, *, stays_open: bool = False) -> None:
+        self.requests: list[bytes] = []
+        self.is_hung_up = threading.Event()
+        self._answer = answer
+        self._stays_open = stays_open
+        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._listener.bind(str(path))
+        self._listener.listen()
+        self._thread = threading.Thread(target=self._serve)
+        self._thread.start()
+
+    def close(self) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self._thread.join(10)
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            with connection:
+                self.requests.append(read_request(connection))
+                connection.sendall(self._answer)
+                connection.settimeout(10)
+                if self._stays_open and connection.recv(1) == b"":
+                    self.is_hung_up.set()

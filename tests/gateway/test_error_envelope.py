@@ -1,0 +1,29 @@
+"""vLLM's own error bodies, in whatever shape they come."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from llm_hoster.gateway.envelope import normalise_error
+
+KEPT = b'{"error":{"message":"The model `nope` does not exist.","type":"NotFoundError","param":"model","code":404}}'
+
+
+def test_an_error_in_the_envelope_is_passed_on_byte_for_byte() -> None:
+    assert normalise_error(404, KEPT) is KEPT
+
+
+@pytest.mark.parametrize(("body", "message"), [
+    (b'{"error":"Unauthorized"}', "Unauthorized"),
+    (b'{"detail":"Method Not Allowed"}', "Method Not Allowed"),
+    (b'{"error":{"message":"short"}}', "short"),
+    (b"Internal Server Error", "The engine answered with status 500."),
+    (b"[]", "The engine answered with status 500."),
+    (b"", "The engine answered with status 500."),
+])  # fmt: skip
+def test_any_other_error_is_put_into_the_envelope(body: bytes, message: str) -> None:
+    error = json.loads(normalise_error(500, body))["error"]
+
+    assert error == {"message": message, "type": "server_error", "param": None, "code": None}

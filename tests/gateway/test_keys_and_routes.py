@@ -1,0 +1,112 @@
+"""Who may call the endpoint, which routes there are, and that every error has OpenAI's envelope."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from werkzeug.test import TestResponse
+
+from tests.web_session import API_KEY, MakeClient, ready_state, starting_state
+
+BEARER = {"Authorization": f"Bearer {API_KEY}"}
+ROUTE = "/v1/chat/completions"
+
+
+def error_of(response: TestResponse) -> dict[str, Any]:
+    assert response.content_type == "application/json"
+    document = json.loads(response.data)
+    assert set(document) == {"error"}
+    assert set(document["error"]) == {"message", "type", "param", "code"}
+    error: dict[str, Any] = document["error"]
+    return error
+
+
+@pytest.mark.parametrize("headers", [
+    pytest.param({}, id="none"),
+    pytest.param({"Authorization": "Bearer wrong"}, id="wrong"),
+    pytest.param({"Authorization": API_KEY}, id="without Bearer"),
+    pytest.param({"Authorization": "Basic " + API_KEY}, id="Basic"),
+    pytest.param({"X-Api-Key": API_KEY[:-1]}, id="cut short"),
+    pytest.param({"X-Api-Key": ""}, id="empty"),
+])  # fmt: skip
+def test_a_call_without_the_key_is_refused(make_client: MakeClient, headers: dict[str, str]) -> None:
+    response = make_client(is_logged_in=False).get("/v1/models", headers=headers)
+
+    assert response.status_code == 401
+    assert error_of(response)["code"] == "invalid_api_key"
+
+
+def test_the_chats_cookie_does_not_open_the_endpoint(make_client: MakeClient) -> None:
+    assert make_client().get("/v1/models").status_code == 401
+
+
+@pytest.mark.parametrize("headers", [BEARER, {"Authorization": f"bearer {API_KEY}"}, {"X-Api-Key": API_KEY}])
+def test_the_key_is_taken_in_either_header(make_client: MakeClient, headers: dict[str, str]) -> None:
+    response = make_client(is_logged_in=False).get("/v1/models", headers=headers)
+
+    assert error_of(response)["code"] == "engine_unreachable"  # No engine here; the key was not the trouble.
+
+
+@pytest.mark.parametrize("path", [
+    "/v1", "/v1/", "/v1/embeddings", "/v1/responses", "/v1/messages", "/v1/models/", "/v1/models/tiny", "/v1//models",
+    "/v1/load_lora_adapter", "/v1/completions/render", "/v1/../invocations", "/v1/models/../../metrics",
+    "/v1%2Fmodels/", "/v1/chat%2Fcompletions", "/v1/%2e%2e/metrics", "/v1/models%00",
+])  # fmt: skip
+def test_nothing_else_is_reachable_under_v1(make_client: MakeClient, path: str) -> None:
+    response = make_client(is_logged_in=False).get(path, headers=BEARER)
+
+    assert response.status_code == 404
+    assert error_of(response)["type"] == "not_found_error"
+
+
+@pytest.mark.parametrize("path", [
+    "/metrics", "/invocations", "/tokenize", "/docs", "/openapi.json", "/health", "/version",
+    "/x//v1/models", "/V1/models", "/v2/models",
+])  # fmt: skip
+def test_nothing_of_vllm_is_reachable_beside_v1(make_client: MakeClient, path: str) -> None:
+    assert make_client().get(path, headers=BEARER).status_code == 404
+
+
+@pytest.mark.parametrize(("method", "path"), [
+    ("GET", ROUTE), ("PUT", ROUTE), ("DELETE", "/v1/models"), ("POST", "/v1/models"), ("OPTIONS", ROUTE),
+    ("PATCH", "/v1/completions"),
+])  # fmt: skip
+def test_a_wrong_method_is_refused(make_client: MakeClient, method: str, path: str) -> None:
+    response = make_client(is_logged_in=False).open(path, method=method, headers=BEARER)
+
+    assert response.status_code == 405
+    error_of(response)
+
+
+def test_a_body_that_is_not_json_by_its_type_is_refused(make_client: MakeClient) -> None:
+    response = make_client().post(ROUTE, data={"model": "tiny"}, headers=BEARER)
+
+    assert response.status_code == 415
+    assert "'application/x-www-form-urlencoded'" in error_of(response)["message"]
+
+
+def test_a_body_over_the_limit_is_refused(make_client: MakeClient) -> None:
+    body = b'"' + b"x" * (20 * 1024 * 1024) + b'"'
+
+    response = make_client().post(ROUTE, data=body, content_type="application/json", headers=BEARER)
+
+    assert response.status_code == 413
+    assert "20 MB" in error_of(response)["message"]
+
+
+def test_while_the_engine_loads_the_answer_names_the_step_and_when_to_try_again(make_client: MakeClient) -> None:
+    response = make_client(state=starting_state()).post(ROUTE, json={"model": "tiny"}, headers=BEARER)
+
+    assert (response.status_code, response.headers["Retry-After"]) == (503, "5")
+    assert "Reading the weights" in error_of(response)["message"]
+
+
+def test_when_the_engine_has_failed_the_answer_names_the_cause(make_client: MakeClient) -> None:
+    state = ready_state(state="failed", cause="The model does not fit.")
+
+    response = make_client(state=state).post(ROUTE, json={"model": "tiny"}, headers=BEARER)
+
+    assert response.status_code == 503
+    assert "The model does not fit." in error_of(response)["message"]
