@@ -73,9 +73,8 @@ class Apache:
 
     def start(self) -> None:
         """Start httpd and wait until it answers; raise ApacheError if it does not."""
-        command = [*self.prefix, *unprivileged(), "apache2", "-f", str(self.folder / "httpd.conf"), "-DFOREGROUND"]
-        log = (self.folder / "stderr.log").open("wb")
-        try:
+        command = [*self.prefix, *unprivileged(), str(httpd()), "-f", str(self.folder / "httpd.conf"), "-DFOREGROUND"]
+        with (self.folder / "stderr.log").open("wb") as log:
             self.process = subprocess.Popen(  # noqa: S603 - our own configuration
                 command,
                 stdin=subprocess.DEVNULL,
@@ -83,10 +82,6 @@ class Apache:
                 stderr=log,
                 start_new_session=True,
             )
-        except FileNotFoundError as error:
-            raise ApacheError("apache2 is not installed. Install it with: apt-get install apache2") from error
-        finally:
-            log.close()
         deadline = time.monotonic() + START_TIMEOUT_S
         while not (self.folder / "httpd.pid").exists():
             if self.process.poll() is not None or time.monotonic() > deadline:
@@ -109,6 +104,14 @@ class Apache:
         except subprocess.TimeoutExpired:
             os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
+
+
+def httpd() -> Path:
+    """Find Debian's httpd, which lies where an ordinary user's PATH does not look."""
+    found = shutil.which("apache2", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+    if found is None:
+        raise ApacheError("apache2 is not installed. Install it with: apt-get install apache2")
+    return Path(found)
 
 
 def free_port(address: str) -> int:

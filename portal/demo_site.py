@@ -5,9 +5,11 @@ from __future__ import annotations
 import fcntl
 import getpass
 import importlib.util
+import os
 import secrets
 import shutil
 import signal
+import subprocess
 import time
 from pathlib import Path
 from typing import IO
@@ -119,8 +121,12 @@ def end_group(process: Process) -> None:
 
 def require_programs() -> None:
     """Raise DemoError that names the missing packages, all of them at once."""
-    missing = sorted({package for program, package in DEBIAN_PACKAGES.items() if shutil.which(program) is None})
+    path = f"{os.environ.get('PATH', '')}:/usr/sbin"
+    missing = {package for program, package in DEBIAN_PACKAGES.items() if shutil.which(program, path=path) is None}
+    if "ruby ruby-redcarpet" not in missing:
+        redcarpet = subprocess.run(["ruby", "-e", "require 'redcarpet'"], capture_output=True, check=False)  # noqa: S607
+        missing |= set() if redcarpet.returncode == 0 else {"ruby-redcarpet"}
     if missing:
-        raise DemoError(f"Missing programs. On Debian or Ubuntu: apt-get install {' '.join(missing)}")
+        raise DemoError(f"Missing programs. On Debian or Ubuntu: apt-get install {' '.join(sorted(missing))}")
     if importlib.util.find_spec("llm_hoster") is None:
         raise DemoError(f"The package llm_hoster is not installed for this Python. In {REPOSITORY} run: make install")

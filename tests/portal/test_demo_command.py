@@ -68,8 +68,7 @@ def start(tmp_path: Path) -> Iterator[Callable[[], Demo]]:
 
     yield start_one
     for demo in demos:
-        if demo.process.poll() is None:
-            demo.end(signal.SIGINT)
+        demo.end(signal.SIGINT)
 
 
 def test_the_demo_prints_an_address_that_answers_and_ends_with_everything(start: Callable[[], Demo]) -> None:
