@@ -95,7 +95,8 @@ class RunningPortal:
     def start_dashboard(self) -> None:
         log = (self.folder / "dashboard.log").open("ab")
         # By `env`, because a prefix that changes the user gives the command a new environment.
-        environment = [f"{SETTINGS_VARIABLE}={self.settings_file}", f"PYTHONPATH={REPOSITORY}"]
+        python_path = os.pathsep.join(filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH")]))
+        environment = [f"{SETTINGS_VARIABLE}={self.settings_file}", f"PYTHONPATH={python_path}"]
         command = [
             *self.dashboard_prefix, "env", *environment, sys.executable, "-m", "gunicorn",
             "portal.dashboard:create_app()", "--chdir", str(REPOSITORY), "--workers", "1",
