@@ -10,7 +10,7 @@ from tests.cluster.account import Account
 
 # Fresh in every cluster: nothing of a test stays on the machine, nothing of the machine disturbs a test.
 # /srv/scratch/NAME and /srv/projects/NAME stand for a site's large file systems.
-FRESH = {"/run": "755", "/dev/shm": "1777", "/home": "755", "/srv": "755"}  # noqa: S108 (a mount point)
+FRESH = {"/run": "755", "/dev/shm": "1777", "/home": "755", "/srv": "755"}
 
 
 def render_mounts(folder: Path, accounts: Iterable[Account], shared: Iterable[Path]) -> str:

@@ -35,7 +35,7 @@ class ClusterPortal:
         self.apache = Apache(
             folder=cluster.folder / "httpd",
             dashboard_socket=self.folder / "socket",
-            address="0.0.0.0",  # noqa: S104 - of the cluster's own network, where compute nodes may try it too
+            address="0.0.0.0",  # of the cluster's own network, where compute nodes may try it too
             port=PORT,
             server_name="localhost",
             prefix=cluster.command(),

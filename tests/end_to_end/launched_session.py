@@ -17,9 +17,9 @@ from tests.cluster.slurm_cluster import SlurmCluster
 from tests.end_to_end.site_app import NODE_DIR
 
 FoundT = TypeVar("FoundT")
-CONNECT_TIMEOUT_S = 60.0
+CONNECT_TIMEOUT_S = 120.0
 # Three engines start at once, on a machine that may have other work.
-READY_TIMEOUT_S = 400.0
+READY_TIMEOUT_S = 270.0
 
 
 @dataclass
@@ -43,8 +43,8 @@ class LaunchedSession:
     def connection(self) -> dict[str, Any]:
         """Wait for connection.yml, the file that makes the card's Connect button."""
         path = self.outside(self.staged_root / "connection.yml")
-        text = wait_for("connection.yml", lambda: path.exists() and path.read_text(), CONNECT_TIMEOUT_S, self.explain)
-        connection: dict[str, Any] = yaml.safe_load(text or "")
+        wait_for("connection.yml", lambda: path.exists() and path.read_text(), CONNECT_TIMEOUT_S, self.explain)
+        connection: dict[str, Any] = yaml.safe_load(path.read_text())
         return connection
 
     @cached_property
@@ -108,7 +108,11 @@ class LaunchedSession:
         raise AssertionError("vLLM told no number of running requests")
 
     def list_processes(self) -> list[str]:
-        """List the command lines of the job's processes: those that have the job's number in their environment."""
+        """List the command lines of the job's processes, known by the job's number in their environment.
+
+        One that was started with an empty environment is known by the session's folder in its arguments.
+        """
+        folder_name = str(self.runtime_dir).encode()
         found = []
         for folder in (self.root / "proc").glob("[0-9]*"):
             try:
@@ -116,7 +120,7 @@ class LaunchedSession:
                 command = (folder / "cmdline").read_bytes()
             except OSError:  # it ended meanwhile
                 continue
-            if f"SLURM_JOB_ID={self.job_id}".encode() in environment:
+            if f"SLURM_JOB_ID={self.job_id}".encode() in environment or folder_name in command:
                 found.append(command.replace(b"\0", b" ").decode(errors="replace"))
         return found
 

@@ -39,6 +39,15 @@ def submit_form(page: Page, **values: str) -> None:
     page.get_by_role("button", name="Launch").click()
 
 
+def connect(page: Page, session: LaunchedSession) -> Page:
+    """Press Connect on the session's card and give the window that opens."""
+    card = find_card(page, session)
+    with page.context.expect_page() as opened:
+        card.get_by_role("button", name="Connect to the chat").click()
+    opened.value.wait_for_load_state()
+    return opened.value
+
+
 def find_card(page: Page, session: LaunchedSession) -> Locator:
     page.goto(SESSIONS_PATH)
     card = page.locator(f"#id_{session.id}")

@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect
 from tests.end_to_end.browser import open_context
 from tests.end_to_end.cluster_portal import ClusterPortal
 from tests.end_to_end.launched_session import Launched, LaunchedSession
-from tests.end_to_end.portal_pages import find_card
+from tests.end_to_end.portal_pages import connect
 from tests.end_to_end.site_app import REPOSITORY
 
 AXE = REPOSITORY / "tests" / "vendor" / "axe.min.js"
@@ -33,11 +33,14 @@ def find_faults(page: Page) -> list[str]:
 
 
 def open_session(context: BrowserContext, session: LaunchedSession) -> Page:
-    page = context.pages[0]
-    card = find_card(page, session)
-    with context.expect_page() as opened:
-        card.get_by_role("button", name="Connect to the chat").click()
-    return opened.value
+    opened = connect(context.pages[0], session)
+    # The scheme is emulated for each window by itself.
+    opened.emulate_media(color_scheme="dark" if is_dark(context.pages[0]) else "light")
+    return opened
+
+
+def is_dark(page: Page) -> bool:
+    return bool(page.evaluate("matchMedia('(prefers-color-scheme: dark)').matches"))
 
 
 def test_the_login_page_is_accessible(lenient: BrowserContext, launched: Launched) -> None:

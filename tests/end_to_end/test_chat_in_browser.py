@@ -6,19 +6,19 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect
 
 from tests.end_to_end.browser import open_context
 from tests.end_to_end.cluster_portal import ClusterPortal
 from tests.end_to_end.launched_session import LaunchedSession, wait_for
-from tests.end_to_end.portal_pages import find_card
+from tests.end_to_end.portal_pages import connect, find_card
 from tests.end_to_end.tiny_reply import GREETING
 
 
 @pytest.fixture
-def chat(page: Page, alice_context: BrowserContext, main: LaunchedSession) -> Iterator[Page]:
+def chat(page: Page, main: LaunchedSession) -> Iterator[Page]:
     """The chat page of the running session, opened by the card's Connect button; no fault in the console at the end."""
-    opened = connect(page, alice_context, main)
+    opened = connect(page, main)
     faults: list[str] = []
     opened.on("console", lambda message: faults.append(describe(message)) if message.type == "error" else None)
     opened.on("pageerror", lambda error: faults.append(str(error)))
@@ -29,13 +29,6 @@ def chat(page: Page, alice_context: BrowserContext, main: LaunchedSession) -> It
 
 def describe(message: ConsoleMessage) -> str:
     return f"{message.text} ({message.location})"
-
-
-def connect(page: Page, context: BrowserContext, session: LaunchedSession) -> Page:
-    card = find_card(page, session)
-    with context.expect_page() as opened:
-        card.get_by_role("button", name="Connect to the chat").click()
-    return opened.value
 
 
 def ask(page: Page, text: str) -> None:
@@ -120,20 +113,20 @@ def test_a_new_chat_is_empty_and_the_old_one_can_be_opened_again(chat: Page) -> 
 
 def test_the_api_address_and_key_are_copied_from_the_page(main: LaunchedSession, chat: Page) -> None:
     chat.get_by_role("link", name="API address").click()
+    expect(chat.get_by_role("dialog")).to_be_visible()
     for label, value in (
         ("Copy Base URL", main.endpoint["base_url"]),
         ("Copy API key", main.endpoint["api_key"]),
         ("Copy Model", "tiny"),
     ):
         chat.get_by_role("button", name=label).click()
-        copied = wait_for(label, lambda: chat.evaluate("navigator.clipboard.readText()"), 5, main.explain)
-        assert copied == value
+        chat.wait_for_function("async value => await navigator.clipboard.readText() === value", arg=value)
 
 
 def test_the_card_says_how_scripts_reach_the_api_and_shows_no_key(page: Page, main: LaunchedSession) -> None:
     card = find_card(page, main)
     expect(card.get_by_label("Base URL")).to_have_value(main.endpoint["base_url"])
-    expect(card.get_by_label("Model")).to_have_value("tiny")
+    expect(card.get_by_label("Model", exact=True)).to_have_value("tiny")
     expect(card.get_by_label("File with URL")).to_have_value(main.card["endpoint_file"])
     assert main.endpoint["api_key"] not in page.content()
 

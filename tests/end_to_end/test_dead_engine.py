@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import Page, expect
 
 from tests.end_to_end.launched_session import Launched
-from tests.end_to_end.portal_pages import find_card
+from tests.end_to_end.portal_pages import connect
 
 
-def test_the_page_of_a_model_without_weights_shows_the_deciding_line(
-    page: Page, alice_context: BrowserContext, launched: Launched
-) -> None:
+def test_the_page_of_a_model_without_weights_shows_the_deciding_line(page: Page, launched: Launched) -> None:
     state = launched.dead.wait_until("failed")
-    card = find_card(page, launched.dead)
-    with alice_context.expect_page() as opened:
-        card.get_by_role("button", name="Connect to the chat").click()
-    failed = opened.value
+    failed = connect(page, launched.dead)
     expect(failed.get_by_role("heading", name="The engine has failed")).to_be_visible()
     line = failed.locator(".log-line").inner_text()
     assert line == state["deciding_line"]
