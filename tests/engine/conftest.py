@@ -24,7 +24,13 @@ class RunningSession:
     def __init__(self, staged_root: Path, node_dir: Path, *arguments: str) -> None:
         self.staged_root = staged_root
         self.node_dir = node_dir
-        environment = os.environ | {"LLM_HOSTER_HOST": "localhost", "LLM_HOSTER_TEST": str(node_dir)}
+        self.home = staged_root.parent / "home"
+        self.home.mkdir()
+        environment = os.environ | {
+            "HOME": str(self.home),
+            "LLM_HOSTER_HOST": "localhost",
+            "LLM_HOSTER_TEST": str(node_dir),
+        }
         environment.pop("SLURM_JOB_ID", None)
         self.output = staged_root / "output.log"
         with self.output.open("wb") as output:

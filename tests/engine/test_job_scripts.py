@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import stat
 import subprocess
 from pathlib import Path
@@ -42,6 +43,8 @@ def bash(script: str, folder: Path, **environment: str) -> subprocess.CompletedP
 
 
 def rendered_script(tmp_path, make_catalogue, prefix: str) -> Path:
+    if shutil.which("ruby") is None:
+        pytest.fail("Ruby is missing. Run: apt-get install ruby")
     (tmp_path / "catalogue.json").write_text(json.dumps(make_catalogue(site={"prefix": prefix})))
     text = subprocess.run(
         ["ruby", "-e", RENDER, str(TEMPLATE / "script.sh.erb"), str(tmp_path)],

@@ -16,7 +16,9 @@ pytestmark = pytest.mark.engine
 START_TIMEOUT_S = 240
 
 
-def test_vllm_starts_answers_and_ends_without_a_trace(start_session, prefix, tiny_model, tmp_path):
+def test_vllm_starts_answers_and_ends_without_a_trace_and_without_the_home_folder(
+    start_session, prefix, tiny_model, tmp_path
+):
     session = start_session()
     session.wait_for_port()
     state = session.wait_for_state("ready", START_TIMEOUT_S)
@@ -33,6 +35,7 @@ def test_vllm_starts_answers_and_ends_without_a_trace(start_session, prefix, tin
     assert session.stop() == 0
     wait_until(lambda: not session.processes(), timeout_s=5)
     assert list(session.node_dir.iterdir()) == []
+    assert list(session.home.rglob("*")) == []
     assert (tmp_path / "cache" / "vllm").exists()
 
 
@@ -49,5 +52,5 @@ def test_verify_prints_each_step_and_the_first_answer(prefix: Path, tiny_model: 
     command = [sys.executable, "-m", "llm_hoster", "verify", "--prefix", str(prefix), "--model", str(tiny_model)]
     run = subprocess.run(command, capture_output=True, text=True, timeout=START_TIMEOUT_S)
     assert run.returncode == 0, run.stdout + run.stderr
-    assert "'Hello! I am the tiny model of LLM Hoster.'" in run.stdout
+    assert "Hello! I am the tiny model of LLM Hoster." in run.stdout
     assert run.stdout.endswith("The engine works.\n")

@@ -10,7 +10,7 @@ import urllib.request
 
 import pytest
 
-from tests.engine.conftest import wait_until
+from tests.engine.conftest import RunningSession, wait_until
 
 SLEEPER = "import time; time.sleep(600)"
 
@@ -180,6 +180,14 @@ def test_a_missing_secret_is_a_sentence_and_an_outcome(start_session, staged_roo
     assert session.process.wait(timeout=20) == 1
     assert "the login secret is missing" in session.output.read_text()
     assert "the login secret is missing" in session.outcome()["reason"]
+
+
+def test_a_session_that_cannot_be_read_is_a_sentence_and_an_outcome(staged_root, short_dir):
+    (staged_root / "session.json").write_text('{"context": {}}')
+    session = RunningSession(staged_root, short_dir)
+    assert session.process.wait(timeout=20) == 1
+    assert "session.json: not a session of LLM Hoster" in session.output.read_text()
+    assert "session.json: not a session of LLM Hoster" in session.outcome()["reason"]
 
 
 def test_a_node_dir_that_is_too_long_for_sockets_is_refused(start_session, tmp_path):

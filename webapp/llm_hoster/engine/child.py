@@ -81,6 +81,10 @@ class Child:
             return True
         if self._process.returncode is None:
             return False
+        # Descendants that we have adopted stay in the group as zombies until somebody takes their status.
+        with contextlib.suppress(ChildProcessError):
+            while os.waitpid(-self._process.pid, os.WNOHANG)[0]:
+                pass
         try:
             os.killpg(self._process.pid, 0)
         except ProcessLookupError:

@@ -24,7 +24,7 @@ LINE_LIMIT = 500
 # The first pattern found in the deciding line gives the sentence; `\1` is what the pattern caught.
 CAUSES = (
     (
-        r"Repo id must be in the form.*: '(.*?)'",
+        r"Repo id must .*': '(.*)'\.",
         r"The model folder \1 does not exist on this node, or you may not read it.",
     ),
     (

@@ -41,9 +41,10 @@ def serve(failed_stay_s: float) -> None:
     """Serve the session that is staged in the current folder, until it is stopped."""
     os.umask(0o077)
     staged_root = Path.cwd()
-    session = Session.from_file(staged_root / "session.json")
-    account = _account(session)
+    account = Account(started_at=time.time(), ends_at=time.time(), su_per_hour=0.0, su_estimate=0.0)
     try:
+        session = Session.from_file(staged_root / "session.json")
+        account = _account(session)
         status = _serve(staged_root, session, account, failed_stay_s)
     except LLMHosterError as error:
         OutcomeFile(staged_root / "outcome.json", account, staged_root / ENGINE_LOG).write(str(error), has_ended=True)

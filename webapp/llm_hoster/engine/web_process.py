@@ -51,9 +51,7 @@ class WebProcess:
             said = f" It said last: {line}" if line else ""
             return f"The chat page's server ended by itself (exit status {self.child.return_code}).{said}"
         if self._answers is False:
-            return (
-                f"The chat page did not answer in {ANSWER_TIMEOUT_S:.0f} s. web.log in the session's folder says more."
-            )
+            return "The chat page did not answer as it should. web.log in the session's folder says more."
         return None
 
     def hand_over_once(self) -> None:
