@@ -141,7 +141,7 @@ def test_the_helpers_work_in_the_script(run_job: RunJob, folder: Path, line: str
 
 def test_the_job_waits_for_a_port(run_job: RunJob) -> None:
     server = "import socket, time; s = socket.create_server(('127.0.0.1', 0)); print(s.getsockname()[1], flush=True)"
-    script = f"python3 -c {shlex.quote(server + '; time.sleep(3)')} > port_number"
+    script = f"python3 -c {shlex.quote(server + '; time.sleep(1)')} > port_number"
     after = """
         while [[ ! -s port_number ]]; do sleep 0.1; done
         wait_until_port_used "127.0.0.1:$(<port_number)" 5
