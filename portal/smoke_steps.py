@@ -119,7 +119,8 @@ class SmokeSteps:
             if time.monotonic() > deadline:
                 raise SmokeError(f"The model was not ready after {READY_TIMEOUT_S:.0f} s.")
             if any("failed" in values.get("class", "").split() for tag, values in self.page.tags if tag == "section"):
-                raise SmokeError(f"The engine failed: {' '.join(text for _, text in self.page.texts)[-600:]}")
+                said = " ".join(text for _, text in self.page.texts)
+                raise SmokeError(said[said.find("The engine has failed") :][:800])
             seen = self.page.text_of("step-title") or seen
             time.sleep(0.3)
             self.page = self.open(self.chat_url)
