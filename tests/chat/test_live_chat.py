@@ -1,0 +1,207 @@
+"""The chat in front of real vLLM."""
+
+from __future__ import annotations
+
+import json
+import re
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator
+from html import unescape
+
+import pytest
+import requests
+
+from tests.live_engine import LiveEngine, wait_for
+from tests.web_session import WebServer
+
+pytestmark = pytest.mark.engine
+
+MakeServer = Callable[..., WebServer]
+CHAT = "c" * 32
+GREETING = "Hello! I am the tiny model of LLM Hoster."
+
+
+class ChatPage:
+    """What a browser does with the page, without a browser."""
+
+    def __init__(self, server: WebServer) -> None:
+        self.url = server.url
+        self.browser = server.browser()
+
+    def ask(self, text: str, chat: str = CHAT) -> str:
+        """
+        Send a message as htmx does, and name the address of all of the reply's events.
+
+        The answer may show the first of them already, and says from which on to read; tests want them all.
+        """
+        response = self.browser.post(
+            f"{self.url}/chat/{chat}/messages", data={"message": text}, headers={"HX-Request": "true"}, timeout=30
+        )
+        assert response.status_code == 200, response.text
+        return re.sub(r"after=\d+", "after=0", self.events_address(response.text))
+
+    def events_address(self, html: str) -> str:
+        found = re.search(r'data-events="([^"]*)"', html)
+        assert found is not None, html
+        return self.url + unescape(found[1])
+
+    def page(self, chat: str = CHAT) -> str:
+        return self.browser.get(f"{self.url}/chat/{chat}", timeout=30).text
+
+    def events(self, address: str) -> Iterator[tuple[str, object]]:
+        with self.browser.get(address, stream=True, timeout=60) as response:
+            assert response.headers["Content-Type"].startswith("text/event-stream")
+            name = ""
+            for line in response.iter_lines(1, decode_unicode=True):
+                if line.startswith("event: "):
+                    name = line.removeprefix("event: ")
+                elif line.startswith("data: "):
+                    yield name, json.loads(line.removeprefix("data: "))
+
+    def whole_reply(self, address: str) -> tuple[str, str]:
+        """Read to the end: the streamed text, and the finished message as HTML."""
+        text, html = "", ""
+        for name, data in self.events(address):
+            if name == "text":
+                text += str(data)
+            if name == "done":
+                html = data["html"]  # type: ignore[index]
+        return text, html
+
+    def stop(self, address: str) -> None:
+        reply_id = address.split("/")[-2]
+        assert self.browser.post(
+            f"{self.url}/chat/replies/{reply_id}/stop", headers={"HX-Request": "true"}, timeout=10
+        ).status_code == 204  # fmt: skip
+
+
+@pytest.fixture
+def server(make_server: MakeServer, live_engine: LiveEngine) -> WebServer:
+    return make_server(engine=live_engine.socket_path)
+
+
+@pytest.fixture
+def chat(server: WebServer) -> Iterator[ChatPage]:
+    page = ChatPage(server)
+    yield page
+    page.browser.close()
+
+
+def test_the_model_answers_and_the_page_keeps_it(chat: ChatPage) -> None:
+    text, html = chat.whole_reply(chat.ask("Say hello."))
+
+    assert text.strip() == GREETING
+    assert f"<p>{GREETING}</p>" in html
+    assert "tokens" in html
+    assert f"<p>{GREETING}</p>" in chat.page()
+
+
+def test_thoughts_are_shown_apart(chat: ChatPage) -> None:
+    text, html = chat.whole_reply(chat.ask("Think, then answer."))
+
+    assert text.strip() == "Done."
+    assert '<div class="reasoning-text">I should answer with one word.</div>' in html
+
+
+def test_markdown_is_rendered_and_the_attack_in_it_is_text(chat: ChatPage) -> None:
+    _, html = chat.whole_reply(chat.ask("Show me markdown."))
+
+    assert "<li>one</li>" in html
+    assert "&lt;img src=x onerror=alert(1)&gt;" in html
+    assert "<img" not in html
+
+
+def test_a_reload_in_the_middle_gives_the_same_whole_text(chat: ChatPage) -> None:
+    address = chat.ask("Write for a long time.")
+    first = threading.Thread(target=lambda: whole.append(chat.whole_reply(address)[0]))
+    whole: list[str] = []
+    first.start()
+    events = chat.events(address)
+    for _ in range(5):
+        next(events)
+    page = chat.page()
+    tail = re.search(r'<div class="reply-tail">([^<]*)</div>', page)
+    assert tail is not None
+    rest: list[str] = []
+    second = threading.Thread(target=lambda: rest.append(chat.whole_reply(chat.events_address(page))[0]))
+    second.start()
+    wait_for(lambda: len(chat.page()) > len(page) + 200, "the reply goes on")
+    chat.stop(address)
+    first.join(20)
+    second.join(20)
+
+    assert whole[0].strip() == (tail[1] + rest[0]).strip()
+    assert whole[0].strip() in chat.page()
+
+
+def test_stop_ends_vllms_work_at_once_and_keeps_what_came(chat: ChatPage, live_engine: LiveEngine) -> None:
+    live_engine.wait_until_running(0)
+    address = chat.ask("Write for a long time.")
+    events = chat.events(address)
+    assert next(events)[0] == "text"
+    live_engine.wait_until_running(1)
+
+    chat.stop(address)
+
+    live_engine.wait_until_running(0, timeout_s=5)
+    assert dict(events)["done"]["state"] == "stopped"  # type: ignore[index]
+    assert "river mountain" in chat.page()
+
+
+def test_a_second_message_waits_for_the_first_reply(chat: ChatPage) -> None:
+    address = chat.ask("Write for a long time.")
+
+    response = chat.browser.post(f"{chat.url}/chat/{CHAT}/messages", data={"message": "Say hello."}, timeout=10)
+
+    assert response.status_code == 409
+    chat.stop(address)
+
+
+def test_what_was_shown_is_there_after_a_kill(
+    server: WebServer, make_server: MakeServer, live_engine: LiveEngine
+) -> None:
+    chat = ChatPage(server)
+    chat.ask("Write for a long time.")
+    history = server.settings.data_dir / "history" / "session-1.sqlite3"
+    with sqlite3.connect(history) as database:
+        wait_for(lambda: len(database.execute("SELECT content FROM messages").fetchall()[1][0]) > 100, "it is saved")
+    database.close()
+    server.kill()
+    live_engine.wait_until_running(0)
+    server.settings.socket_path.unlink()
+
+    page = ChatPage(make_server(engine=live_engine.socket_path)).page()
+
+    assert "river mountain forest" in page
+    assert "The session ended while this reply was being written." in page
+
+
+def test_a_conversation_too_long_for_the_model_is_told_in_a_sentence(chat: ChatPage) -> None:
+    chat.browser.post(f"{chat.url}/chat/{CHAT}/messages", data={"message": "word " * 9000}, timeout=30)
+
+    wait_for(lambda: "longer than the 2,048 tokens that the model can read" in chat.page(), "the sentence is shown")
+    text, _ = chat.whole_reply(chat.ask("Say hello."))
+    assert text.strip() == GREETING
+
+
+def test_without_scripts_a_form_is_enough(chat: ChatPage) -> None:
+    response = chat.browser.post(f"{chat.url}/chat", data={"message": "Say hello."}, timeout=10)
+
+    assert re.fullmatch(rf"{chat.url}/chat/[0-9a-f]{{32}}", response.url)
+    wait_for(lambda: GREETING in chat.browser.get(response.url, timeout=10).text, "the reply is there")
+
+
+@pytest.mark.parametrize("text", ["", "   \n ", "x" * 1_000_001])
+def test_a_message_that_cannot_be_sent_is_refused_with_a_sentence(chat: ChatPage, text: str) -> None:
+    response = chat.browser.post(
+        f"{chat.url}/chat/{CHAT}/messages", data={"message": text}, headers={"HX-Request": "true"}, timeout=30
+    )
+
+    assert response.status_code in {400, 413}
+    assert response.text.startswith('<div id="error"')
+
+
+def test_an_unknown_chat_or_reply_is_not_found(chat: ChatPage) -> None:
+    for path in (f"/chat/{'0' * 32}", "/chat/replies/nope/events"):
+        assert requests.get(chat.url + path, cookies=chat.browser.cookies, timeout=10).status_code == 404
