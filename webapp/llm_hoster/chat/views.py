@@ -35,7 +35,7 @@ def show(conversation_id: str) -> str:
     conversation = current_store().find_conversation(conversation_id)
     if conversation is None:
         raise HTTPError(404, "There is no such conversation in this session.", code="not_found")
-    messages = current_store().messages(conversation_id)
+    messages = [as_it_is(message) for message in current_store().messages(conversation_id)]
     return render_template("chat/page.html", conversation=conversation, **page_values(conversation_id, messages))
 
 
@@ -108,6 +108,12 @@ def page_values(conversation_id: str, messages: list[Message]) -> dict[str, Any]
         "conversations": current_store().conversations(),
         "state": current_engine_state(),
     }
+
+
+def as_it_is(message: Message) -> Message:
+    """Take a message that was running when it was last written from memory, where it may have ended since."""
+    reply = current_replies().find(message.id) if message.state == "running" else None
+    return message if reply is None else reply.message
 
 
 def snapshots(messages: list[Message]) -> dict[str, Any]:

@@ -44,7 +44,6 @@ function clear() {
 }
 
 function fit(box) {
-  box.classList.toggle("tall", box.scrollHeight > box.clientHeight + 4 || box.value.includes("\n"));
   box.rows = Math.min(10, Math.max(1, box.value.split("\n").length));
 }
 
