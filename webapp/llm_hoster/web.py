@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flask import Flask, Response, make_response, render_template, request
+from flask import Flask, Response, current_app, make_response, render_template, request
 from werkzeug.exceptions import HTTPException
 
 from llm_hoster import current
@@ -78,8 +78,6 @@ def answer_http_exception(error: HTTPException) -> Response:
 
 def answer_fault(error: Exception) -> Response:
     """Log a fault of ours with its traceback, and tell the person nothing of the inside."""
-    from flask import current_app
-
     current_app.logger.error("%s %s failed", request.method, request.path, exc_info=error)
     return answer_error(HTTPError(500, "Something went wrong here; web.log of the session says what.", code="fault"))
 

@@ -22,9 +22,9 @@ def init_app(app: Flask) -> None:
 
 def require_owner() -> Response | None:
     """Refuse strangers before any route is looked at, unknown paths included."""
-    origin.require_public_host(request)
     if is_api_path(request.path):
         return None
+    origin.require_public_host(request)
     if request.method not in {"GET", "HEAD", "OPTIONS"}:
         origin.require_same_origin(request)
     if request.endpoint in OPEN_ENDPOINTS or login.is_owner(current_settings(), request):
