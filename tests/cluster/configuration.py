@@ -18,6 +18,8 @@ HEAD = Node("head", "10.77.0.254")
 NODES = (Node("n1", "10.77.0.1"), Node("n2", "10.77.0.2"))
 GPUS_PER_NODE = 2
 CORES_PER_NODE = 16
+# Slurm's own is 30 s. Long enough that a session on a busy machine asks why it ends before it is killed.
+KILL_WAIT_S = 10
 KNOWN_ACCOUNTS = ("ucb-general", "lab")
 
 # config_overrides lets a node claim more cores than the machine has. Without accounting Slurm takes any account name,
@@ -45,7 +47,7 @@ SelectType=select/cons_tres
 SelectTypeParameters=CR_Core_Memory
 SlurmdParameters=config_overrides
 EnforcePartLimits=ALL
-KillWait=2
+KillWait={kill_wait_s}
 ReturnToService=2
 GresTypes=gpu
 DefMemPerCPU=100
@@ -81,6 +83,7 @@ def write_configuration(folder: Path, log_folder: Path) -> None:
         node_names=nodes,
         cores=CORES_PER_NODE,
         gpus=GPUS_PER_NODE,
+        kill_wait_s=KILL_WAIT_S,
     )
     (folder / "slurm.conf").write_text(text)
     (folder / "gres.conf").write_text(

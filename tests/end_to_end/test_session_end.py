@@ -19,7 +19,7 @@ def answers(client: HttpClient, session: LaunchedSession) -> bool:
 
 
 def assert_nothing_is_left(session: LaunchedSession, cluster: SlurmCluster) -> None:
-    wait_for("the processes to end", lambda: not session.list_processes(), 10, session.explain)
+    wait_for("the processes to end", lambda: not session.list_processes(), 15, session.explain)
     assert not session.outside(session.runtime_dir).exists()
     listening = cluster.check(["ss", "-Htln"], node=session.host)
     assert f":{session.port} " not in listening
@@ -48,7 +48,7 @@ def test_scancel_ends_all_of_one_session_and_nothing_of_the_other(
     assert second.runtime_dir
     assert len(second.list_processes()) >= 3
     cluster.check(["scancel", second.job_id], user="alice")
-    assert cluster.wait_for_job_end(second.job_id) == "CANCELLED"
+    assert cluster.wait_for_job_end(second.job_id, timeout_s=30) == "CANCELLED"
     assert_nothing_is_left(second, cluster)
     assert answers(alice, main)
     outcome = second.read_outcome()
