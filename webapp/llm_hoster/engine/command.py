@@ -98,6 +98,8 @@ def _own_variables(engine: Engine, folders: Folders) -> dict[str, str]:
     private = {
         "TMPDIR": str(folders.tmp_dir),
         "VLLM_RPC_BASE_PATH": str(folders.tmp_dir),
+        # torch's groups listen on a dozen ports even for one process; off the network, since all of it is on one node.
+        "GLOO_SOCKET_IFNAME": "lo",
         "VLLM_NO_USAGE_STATS": "1",
         "DO_NOT_TRACK": "1",
         "PYTHONUNBUFFERED": "1",

@@ -12,7 +12,7 @@ from llm_hoster.engine.child import Child
 from llm_hoster.engine.guard import kill_descendants
 
 GRACE_S = 5.0
-SQUEUE_TIMEOUT_S = 1.0
+SQUEUE_TIMEOUT_S = 3.0
 # Slurm ends a job some seconds after its limit, never before; clocks of two machines may differ by a little.
 CLOCK_SLACK_S = 2.0
 
