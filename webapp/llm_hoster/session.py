@@ -38,7 +38,7 @@ class Session:
             catalogue = Catalogue.model_validate(document["catalogue"])
             context = document["context"]
         except (OSError, ValueError, KeyError, TypeError, ValidationError) as error:
-            raise SessionError(f"{path}: not a session of LLM Hoster ({error}). Launch again from the portal.") from error
+            raise SessionError(f"{path}: no session of LLM Hoster ({error}). Launch again from the portal.") from error
         return cls.from_context(catalogue, context)
 
     @classmethod

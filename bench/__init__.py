@@ -1,0 +1,1 @@
+"""Measurements, not tests: each prints a table and, as its last line, one JSON object."""
