@@ -6,9 +6,10 @@ import sys
 
 import click
 
-from portal.apache import ApacheError
+from portal.debian_package import MissingProgramError
 from portal.demo import demo
 from portal.demo_app import DemoError
+from portal.httpd import ApacheError
 from portal.smoke import smoke
 
 
@@ -25,7 +26,7 @@ def main() -> None:
     """Run a command; what went wrong is a sentence on stderr."""
     try:
         group()
-    except (ApacheError, DemoError) as error:
+    except (ApacheError, DemoError, MissingProgramError) as error:
         click.echo(f"portal: {error}", err=True)
         sys.exit(1)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pwd
 import shutil
 import signal
 import socket
@@ -15,18 +14,11 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader
 
+from portal.debian_package import find_program
+from portal.httpd import ApacheError, find_httpd, unprivileged_account
+
 HERE = Path(__file__).parent
-MODULES_FOLDER = Path("/usr/lib/apache2/modules")
-MODULES = (
-    "mpm_event", "authn_core", "authn_file", "authz_core", "authz_user", "auth_basic", "headers", "alias", "proxy",
-    "proxy_http", "proxy_wstunnel", "lua",
-)  # fmt: skip
-UNPRIVILEGED_USER = "www-data"
 START_TIMEOUT_S = 15.0
-
-
-class ApacheError(Exception):
-    """httpd did not start; the message has the end of its error log."""
 
 
 @dataclass
@@ -60,8 +52,7 @@ class Apache:
             server_name=self.server_name,
             host_regex=self.host_regex,
             timeout_s=self.timeout_s,
-            modules=MODULES,
-            modules_folder=MODULES_FOLDER,
+            modules=find_httpd().modules,
         )
         (self.folder / "httpd.conf").write_text(text)
         shutil.copy(HERE / "proxy.lua", self.folder)
@@ -73,7 +64,8 @@ class Apache:
 
     def start(self) -> None:
         """Start httpd and wait until it answers; raise ApacheError if it does not."""
-        command = [*self.prefix, *unprivileged(), str(httpd()), "-f", str(self.folder / "httpd.conf"), "-DFOREGROUND"]
+        command = [*self.prefix, *unprivileged(), str(find_httpd().program), "-f"]
+        command += [str(self.folder / "httpd.conf"), "-DFOREGROUND"]
         with (self.folder / "stderr.log").open("wb") as log:
             self.process = subprocess.Popen(  # noqa: S603 - our own configuration
                 command,
@@ -91,7 +83,7 @@ class Apache:
     def last_words(self) -> str:
         logs = [self.folder / name for name in ("stderr.log", "error.log")]
         said = "".join(log.read_text(errors="replace")[-2000:] for log in logs if log.exists())
-        return f"apache2 did not start: {said}"
+        return f"Apache httpd did not start: {said}"
 
     def stop(self) -> None:
         """End httpd and its children, streams that are under way included."""
@@ -106,14 +98,6 @@ class Apache:
             self.process.wait()
 
 
-def httpd() -> Path:
-    """Find Debian's httpd, which lies where an ordinary user's PATH does not look."""
-    found = shutil.which("apache2", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
-    if found is None:
-        raise ApacheError("apache2 is not installed. Install it with: apt-get install apache2")
-    return Path(found)
-
-
 def free_port(address: str) -> int:
     """Return a port that was free a moment ago."""
     with socket.socket() as probe:
@@ -124,7 +108,7 @@ def free_port(address: str) -> int:
 def hashed_line(user: str, password: str) -> str:
     """Return htpasswd's line for the user; the password goes to its stdin, not on its command line."""
     done = subprocess.run(  # noqa: S603 - a list, no shell
-        ["htpasswd", "-niB", user],  # noqa: S607
+        [find_program("htpasswd"), "-niB", user],
         input=password.encode(),
         capture_output=True,
         check=True,
@@ -136,12 +120,12 @@ def unprivileged() -> list[str]:
     """Return what lets a command drop root's rights; httpd refuses to serve as root."""
     if os.getuid() != 0:
         return []
-    account = pwd.getpwnam(UNPRIVILEGED_USER)
-    return ["setpriv", f"--reuid={account.pw_uid}", f"--regid={account.pw_gid}", "--clear-groups"]
+    account = unprivileged_account()
+    return [find_program("setpriv"), f"--reuid={account.pw_uid}", f"--regid={account.pw_gid}", "--clear-groups"]
 
 
 def hand_over(folder: Path) -> None:
     """Give the folder and what is in it to httpd's user."""
-    account = pwd.getpwnam(UNPRIVILEGED_USER)
+    account = unprivileged_account()
     for path in (folder, *folder.iterdir()):
         os.chown(path, account.pw_uid, account.pw_gid)

@@ -12,6 +12,7 @@ from typing import Any
 
 from portal.batch_app import BatchApp
 from portal.batch_session import BatchSession, SessionStore
+from portal.debian_package import MissingProgramError
 from portal.job_script import job_script
 from portal.jobs import JobError, JobRequest
 from portal.ruby import RubyError, ask_ruby
@@ -63,7 +64,7 @@ def launch(settings: PortalSettings, app: BatchApp, context: Mapping[str, str]) 
         raise LaunchError("save", error.message) from error
     try:
         stage(app.root / "template", staged_root, app.user_defined(context), context, store.for_ruby(session))
-    except (RubyError, StagingError, OSError) as error:
+    except (RubyError, StagingError, MissingProgramError, OSError) as error:
         raise LaunchError("stage", str(error)) from error
     script = options.get("script") or {}
     request = JobRequest(

@@ -7,6 +7,8 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+from portal.debian_package import MissingProgramError, find_program
+
 RENDERER = Path(__file__).with_name("render.rb")
 TIMEOUT_S = 60
 
@@ -23,15 +25,16 @@ class RubyError(Exception):
 def ask_ruby(request: dict[str, Any]) -> Any:
     """Return render.rb's result; raise RubyError with the message of whatever the ERB raised."""
     try:
-        done = subprocess.run(  # noqa: S603 - a fixed program; the request travels on stdin
-            ["ruby", str(RENDERER)],  # noqa: S607
-            input=json.dumps(request).encode(),
-            capture_output=True,
-            timeout=TIMEOUT_S,
-            check=False,
-        )
-    except FileNotFoundError as error:
-        raise RubyError("Ruby is not installed. Install it with: apt-get install ruby ruby-redcarpet", "") from error
+        ruby = find_program("ruby")
+    except MissingProgramError as error:
+        raise RubyError(str(error), "") from error
+    done = subprocess.run(  # noqa: S603 - a fixed program; the request travels on stdin
+        [ruby, str(RENDERER)],
+        input=json.dumps(request).encode(),
+        capture_output=True,
+        timeout=TIMEOUT_S,
+        check=False,
+    )
     try:
         answer = json.loads(done.stdout)
     except ValueError as error:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pwd
 import shutil
 import signal
 import subprocess
@@ -14,8 +13,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
-from portal.apache import UNPRIVILEGED_USER, Apache, ApacheError
+from portal.apache import Apache
 from portal.dashboard import SETTINGS_VARIABLE
+from portal.httpd import ApacheError, unprivileged_account
 from portal.settings import PortalSettings
 
 DASHBOARD_TIMEOUT_S = 20.0
@@ -35,6 +35,7 @@ class RunningPortal:
         *,
         address: str = "127.0.0.1",
         port: int = 0,
+        server_name: str | None = None,
         prefix: Sequence[str] = (),
         dashboard_prefix: Sequence[str] = (),
         dashboard_uid: int | None = None,
@@ -53,7 +54,7 @@ class RunningPortal:
             dashboard_socket=self.dashboard_folder / "socket",
             address=address,
             port=port,
-            server_name=address,
+            server_name=server_name or address,
             prefix=prefix,
         )
 
@@ -85,7 +86,7 @@ class RunningPortal:
         self.settings.write(self.settings_file)
         if os.getuid() == 0:
             os.chown(self.settings_file, self.dashboard_uid, -1)
-            os.chown(self.dashboard_folder, self.dashboard_uid, pwd.getpwnam(UNPRIVILEGED_USER).pw_gid)
+            os.chown(self.dashboard_folder, self.dashboard_uid, unprivileged_account().pw_gid)
             self.dashboard_folder.chmod(0o710)
         self.start_dashboard()
         self.apache.write(self.users)

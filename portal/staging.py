@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from portal.debian_package import find_program
 from portal.ruby import ask_ruby
 
 
@@ -33,7 +34,7 @@ def stage(
     """Leave the session's files in `staged_root`; raise RubyError for a template that cannot be rendered."""
     make_staged_root(staged_root)
     copied = subprocess.run(  # noqa: S603 - a list, no shell
-        ["rsync", "-rlpv", "--exclude", ".*.swp", "--exclude", "*.erb", f"{template}/", str(staged_root)],  # noqa: S607
+        [find_program("rsync"), "-rlpv", "--exclude", ".*.swp", "--exclude", "*.erb", f"{template}/", str(staged_root)],
         capture_output=True,
         text=True,
         check=False,

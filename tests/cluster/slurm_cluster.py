@@ -12,10 +12,11 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 
+from portal.debian_package import require_packages
 from tests.cluster.account import ALICE, BOB, Account, write_account_files
 from tests.cluster.configuration import HEAD, NODES, write_configuration, write_hosts
 from tests.cluster.mount_plan import render_mounts
-from tests.cluster.requirement import require_root, require_tools
+from tests.cluster.requirement import PACKAGES, require_root
 
 START_TIMEOUT_S = 30.0
 UNSHARE = ("unshare", "-mnpu", "--fork", "--mount-proc", "--kill-child")
@@ -31,7 +32,7 @@ class SlurmCluster:
 
     def __init__(self, accounts: tuple[Account, ...] = (ALICE, BOB), shared: Iterable[Path] = ()) -> None:
         """`shared` lists the folders that every user must be able to read at their own paths."""
-        require_tools()
+        require_packages(PACKAGES)
         require_root()
         self.accounts = {account.name: account for account in accounts}
         self.shared = tuple(shared)

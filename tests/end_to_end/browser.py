@@ -8,7 +8,7 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, BrowserContext, sync_playwright
 
-from tests.cluster.requirement import require_tools
+from portal.debian_package import require_packages
 from tests.cluster.slurm_cluster import SlurmCluster
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -24,7 +24,7 @@ FLAGS = [
 @contextmanager
 def run_browser(cluster: SlurmCluster) -> Iterator[Browser]:
     """Start Chromium so that only its network is the cluster's; playwright speaks to it through inherited pipes."""
-    require_tools({"chromium": "chromium"})
+    require_packages(["chromium"])
     starter = cluster.folder / "chromium"
     starter.write_text(f'#!/bin/sh\nexec nsenter -t {cluster.init_pid} -n -- {CHROMIUM} "$@"\n')
     starter.chmod(0o755)
