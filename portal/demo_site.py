@@ -5,31 +5,25 @@ from __future__ import annotations
 import fcntl
 import getpass
 import importlib.util
+import json
 import os
 import secrets
 import shutil
 import signal
-import subprocess
 import time
 from pathlib import Path
 from typing import IO
 
+from portal.debian_package import find_missing, install_sentence
 from portal.demo_app import REPOSITORY, SITE, DemoError, make_app
+from portal.httpd import find_program
 from portal.local import LocalJobs
 from portal.process import Process
 from portal.running_portal import RunningPortal
 from portal.settings import PortalSettings
 
-# What a person must install, by the program that shows it is there.
-DEBIAN_PACKAGES = {
-    "apache2": "apache2",
-    "htpasswd": "apache2-utils",
-    "nc": "netcat-openbsd",
-    "pkill": "procps",
-    "rsync": "rsync",
-    "ruby": "ruby ruby-redcarpet",
-    "setpriv": "util-linux",
-}
+# apache2 is not among them: another distribution has it by another name, which httpd.py finds.
+PACKAGES = ("apache2-utils", "netcat-openbsd", "procps", "rsync", "ruby", "ruby-redcarpet", "util-linux")
 
 
 class DemoSite:
@@ -52,6 +46,12 @@ class DemoSite:
     @property
     def url(self) -> str:
         return self.portal.url if self.portal else ""
+
+    @property
+    def node_dir(self) -> Path:
+        """Where the app's sessions have their node-local folders."""
+        catalogue = json.loads((self.folder / "app" / "catalogue.json").read_text())
+        return Path(os.path.expandvars(catalogue["site"]["node_dir"]))
 
     @property
     def leftovers(self) -> Path:
@@ -120,13 +120,9 @@ def end_group(process: Process) -> None:
 
 
 def require_programs() -> None:
-    """Raise DemoError that names the missing packages, all of them at once."""
-    path = f"{os.environ.get('PATH', '')}:/usr/sbin"
-    missing = {package for program, package in DEBIAN_PACKAGES.items() if shutil.which(program, path=path) is None}
-    if "ruby ruby-redcarpet" not in missing:
-        redcarpet = subprocess.run(["ruby", "-e", "require 'redcarpet'"], capture_output=True, check=False)  # noqa: S607
-        missing |= set() if redcarpet.returncode == 0 else {"ruby-redcarpet"}
+    """Raise DemoError that names what is missing, all of it at once."""
+    missing = find_missing(PACKAGES) + (["apache2"] if find_program() is None else [])
     if missing:
-        raise DemoError(f"Missing programs. On Debian or Ubuntu: apt-get install {' '.join(sorted(missing))}")
+        raise DemoError(f"Programs are missing. {install_sentence(missing)}")
     if importlib.util.find_spec("llm_hoster") is None:
         raise DemoError(f"The package llm_hoster is not installed for this Python. In {REPOSITORY} run: make install")

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import urljoin
 
 import requests
@@ -41,7 +41,8 @@ class SmokeSteps:
         self.site = site
         self.visitor = requests.Session()
         self.visitor.trust_env = False
-        self.folders_before = runtime_folders()
+        self.node_dir = site.node_dir
+        self.runtime_folder: Path | None = None
         self.form: Form | None = None
         self.connect: Form | None = None
         self.job_id = ""
@@ -107,10 +108,24 @@ class SmokeSteps:
         assert self.connect is not None  # noqa: S101 - the step before
         runner = self.site.jobs.process(self.job_id)
         self.processes = descendants_of(runner.pid) if runner else []
+        self.runtime_folder = self.find_runtime_folder(self.connect.action)
         answer = self.send(self.connect, self.site.url)
         self.page = self.read(answer)
         self.chat_url = answer.url
         return answer.url
+
+    def find_runtime_folder(self, connect_path: str) -> Path:
+        """Return the session's node-local folder, the one whose settings name the port of the Connect button.
+
+        They also name a folder of this site, since a session that was killed may have left one with the same port.
+        """
+        port = connect_path.partition("node/")[2].split("/")[1]
+        for folder in map(Path, runtime_folders(self.node_dir)):
+            settings = settings_of(folder)
+            is_ours = Path(settings.get("staged_root", "")).is_relative_to(self.site.folder)
+            if is_ours and str(settings.get("port")) == port:
+                return folder
+        raise SmokeError(f"No session's folder in {self.node_dir} names port {port}.")
 
     def wait_until_ready(self) -> str:
         seen: list[str] = []
@@ -198,20 +213,29 @@ class SmokeSteps:
         deadline = time.monotonic() + END_TIMEOUT_S
         while True:
             alive = [process.pid for process in self.processes if process.alive]
-            folders = sorted(runtime_folders() - self.folders_before)
+            folder = self.runtime_folder if self.runtime_folder and self.runtime_folder.exists() else None
             running = self.site.jobs.info(self.job_id).state == "running"
-            if not (alive or folders or running):
+            if not (alive or folder or running):
                 return (
                     f"all {len({process.pid for process in self.processes})} processes and the runtime folder are gone"
                 )
             if time.monotonic() > deadline:
-                raise SmokeError(f"After {END_TIMEOUT_S:.0f} s there were left: processes {alive}, folders {folders}.")
+                raise SmokeError(f"After {END_TIMEOUT_S:.0f} s there were left: processes {alive}, folder {folder}.")
             time.sleep(0.1)
 
 
-def runtime_folders() -> set[str]:
+def runtime_folders(node_dir: Path = Path("/tmp")) -> set[str]:  # noqa: S108 - where the demo's sessions live
     """Return the node-local folders of all sessions on this machine."""
-    return {str(path) for path in Path(tempfile.gettempdir()).glob("llmh-*")}
+    return {str(path) for path in node_dir.glob("llmh-*")}
+
+
+def settings_of(runtime_folder: Path) -> dict[str, Any]:
+    """Return a session's settings; nothing for one of another user or one that has just ended."""
+    try:
+        settings: dict[str, Any] = json.loads((runtime_folder / "settings.json").read_text())
+    except (OSError, ValueError):
+        return {}
+    return settings
 
 
 def gist(answer: requests.Response) -> str:
