@@ -55,7 +55,7 @@ class Attribute:
     def from_form(cls, id_: str, value: Any, accounts: Sequence[str]) -> Attribute:
         """`accounts` are what OnDemand would learn from sacctmgr for auto_accounts."""
         if value is not None and not isinstance(value, Mapping):
-            return cls(id_, {}, fixed=str(value))
+            return cls(id_, {}, fixed=as_ruby_text(value))
         settings = {**OWN_ATTRIBUTES.get(id_, {}), **dict(value or {})}
         if id_ == "auto_accounts":
             settings.setdefault("options", list(accounts))
@@ -120,6 +120,11 @@ class Attribute:
         if self.id == "bc_num_slots":
             return {"script": {"native": ["-N", value]}}
         return {}
+
+
+def as_ruby_text(value: Any) -> str:
+    """Write a value of form.yml as Ruby's to_s does."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def as_choice(option: Any) -> Choice:

@@ -11,7 +11,7 @@ QUEUED = {"CONFIGURING", "PENDING", "REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD", "
 RUNNING = {"COMPLETING", "RESIZING", "RUNNING", "SIGNALING", "STAGE_OUT"}
 UNDETERMINED = {"PREEMPTED", "REVOKED", "STOPPED", "SUSPENDED"}
 SQUEUE_FORMAT = "%T|%N|%C|%M|%l"
-FLAGS = {"queue_name": "-p", "accounting_id": "-A", "qos": "--qos", "reservation_id": "--reservation"}
+FLAGS_BEFORE_TIME = {"reservation_id": "--reservation", "queue_name": "-p", "accounting_id": "-A"}
 TIMEOUT_S = 60
 
 
@@ -44,13 +44,17 @@ def sbatch_arguments(request: JobRequest) -> list[str]:
     elif started is not None and terminated is not None:
         arguments += ["--mail-type", "NONE"]
     arguments += ["-J", request.job_name, "-o", "output.log"]
-    for key, flag in FLAGS.items():
+    for key, flag in FLAGS_BEFORE_TIME.items():
         if options.get(key) is not None:
             arguments += [flag, str(options[key])]
     if request.wall_time_s or options.get("wall_time") is not None:
         arguments += ["-t", duration(request.wall_time_s)]
+    if options.get("qos") is not None:
+        arguments += ["--qos", str(options["qos"])]
     if options.get("gpus_per_node") is not None:
-        arguments.append(f"--gpus-per-node={int(options['gpus_per_node'])}")
+        arguments += ["--gpus-per-node", str(int(options["gpus_per_node"]))]
+    if options.get("cores") is not None:
+        arguments += ["-n", str(int(options["cores"]))]
     return [*arguments, "--export", "NONE", *request.native, "--parsable"]
 
 

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from portal.jobs import JobRequest
+from portal.slurm import SlurmJobs
 from tests.cluster.account import ALICE, BOB, Account
-from tests.cluster.requirement import MissingRequirementError, require_root, require_tools
+from tests.cluster.requirement import MissingRequirementError, require_root
 from tests.cluster.slurm_cluster import SlurmCluster
 
 pytestmark = pytest.mark.slurm
@@ -34,9 +36,9 @@ def awkward(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SlurmCluster]:
 
 def submit(cluster: SlurmCluster, script: str, *options: str, user: str = "alice") -> str:
     """Submit as OnDemand does and give the job's number."""
-    home = cluster.accounts[user].home
-    argv = ["sbatch", "-D", home, "-J", "sys/dashboard/test", "-o", "output.log", "-t", "00:05:00", "--export", "NONE"]
-    return cluster.check([*argv, *options, "--parsable"], user=user, input=f"#!/bin/bash\n{script}\n").strip()
+    home = Path(cluster.accounts[user].home)
+    request = JobRequest(f"{script}\n", home, "sys/dashboard/test", {"wall_time": 300, "native": list(options)})
+    return SlurmJobs(cluster.command(user=user)).submit(request)
 
 
 def read_home_file(cluster: SlurmCluster, name: str) -> str:
@@ -128,11 +130,6 @@ def pid_namespaces() -> set[str]:
         except OSError:  # it ended meanwhile
             continue
     return found
-
-
-def test_a_missing_tool_is_named_with_the_command_that_installs_it() -> None:
-    with pytest.raises(MissingRequirementError, match=r"apt-get install -y --no-install-recommends slurmctld$"):
-        require_tools({"slurmctld-that-is-missing": "slurmctld", "sh": "dash"})
 
 
 def test_an_ordinary_user_is_told_that_the_cluster_needs_root() -> None:

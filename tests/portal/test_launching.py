@@ -9,6 +9,7 @@ from pathlib import Path
 
 from portal.batch_app import BatchApp
 from portal.batch_session import SessionStore
+from portal.dashboard import create_app
 from portal.jobs import JobRequest
 from portal.launch import launch, merged, submit_options
 from portal.settings import PortalSettings
@@ -71,6 +72,23 @@ def test_ondemands_own_files_lie_beside_the_apps(make_settings: MakeSettings) ->
     assert json.loads((staged_root / "job_script_options.json").read_text())["native"] == ["--nodes=1"]
 
 
+def test_a_fixed_attribute_reaches_the_templates_and_is_neither_shown_nor_saved(make_settings: MakeSettings) -> None:
+    settings = make_settings(
+        form__yml='form: [model, form_version, asked]\nattributes: {form_version: "0e12", asked: true}',
+        template___seen__txt__erb="<%= context.form_version %> <%= context.asked %>",
+        submit__yml__erb="script: {native: [<%= form_version %>, <%= asked.class %>]}",
+    )
+    staged_root = launched(settings, model="tiny")
+    assert (staged_root / "seen.txt").read_text() == "0e12 true"
+    assert json.loads((staged_root / "user_defined_context.json").read_text()) == {"model": "tiny"}
+    assert json.loads((staged_root / "job_script_options.json").read_text())["native"] == ["0e12", "String"]
+    page = (
+        create_app(settings).test_client().get("/pun/sys/dashboard/batch_connect/sys/llm_hoster/session_contexts/new")
+    )
+    assert "context[model]" in page.text
+    assert "form_version" not in page.text
+
+
 def test_attributes_give_options_and_submit_wins(make_settings: MakeSettings) -> None:
     settings = make_settings(submit__yml__erb="script: {wall_time: 60, native: [b]}")
     app = BatchApp.from_folder(settings.app_root, settings.token)
@@ -85,15 +103,18 @@ def test_maps_are_merged_and_arrays_replaced() -> None:
 
 def test_sbatch_is_called_as_ondemand_calls_it() -> None:
     options = {
+        "qos": "long",
         "wall_time": 90061,
         "accounting_id": "ucb",
+        "queue_name": "aa100",
         "email_on_started": True,
         "native": ["--gres=gpu:a:1", "-n1"],
     }
     line = sbatch_arguments(JobRequest("", Path("/s t"), "ood/sys/dashboard/sys/x", options))
     assert line == [
         "sbatch", "-D", "/s t", "--mail-type", "BEGIN", "-J", "ood/sys/dashboard/sys/x", "-o", "output.log",
-        "-A", "ucb", "-t", "25:01:01", "--export", "NONE", "--gres=gpu:a:1", "-n1", "--parsable",
+        "-p", "aa100", "-A", "ucb", "-t", "25:01:01", "--qos", "long", "--export", "NONE",
+        "--gres=gpu:a:1", "-n1", "--parsable",
     ]  # fmt: skip
 
 

@@ -54,6 +54,23 @@ def test_the_log_lies_in_the_sessions_folder_and_nothing_of_the_portal_reaches_t
     assert log == f"{WORKDIR}\n[nothing] alice\n"
 
 
+def test_slurm_gets_the_very_line_of_ondemand(slurm_cluster: SlurmCluster) -> None:  # noqa: F811
+    """Recorded by an sbatch that stands before the real one in PATH; the line is that of OnDemand's Slurm adapter."""
+    folder = "/srv/projects/alice/bin"
+    recorder = f'#!/bin/sh\nprintf \'%s\\n\' sbatch "$@" > {folder}/line\nexec /usr/bin/sbatch "$@"\n'
+    program = f"mkdir -p {folder} '/home/alice/it s'; cat > {folder}/sbatch; chmod 755 {folder}/sbatch"
+    slurm_cluster.check(["sh", "-c", program], user="alice", input=recorder)
+    jobs = SlurmJobs([*slurm_cluster.command(user="alice", env={"PATH": f"{folder}:/usr/bin:/bin"})])
+    options = {"accounting_id": "lab", "queue_name": "gpu", "wall_time": 600, "email_on_started": True}
+    native = ["--gres=gpu:fake:1", "--cpus-per-task=2", "--no-requeue"]
+    request = JobRequest("true", Path("/home/alice/it s"), "ood/sys/dashboard/x", options | {"native": native})
+    wait_for_state(jobs, jobs.submit(request), "completed")
+    assert slurm_cluster.check(["cat", f"{folder}/line"], user="alice").splitlines() == [
+        "sbatch", "-D", "/home/alice/it s", "--mail-type", "BEGIN", "-J", "ood/sys/dashboard/x", "-o", "output.log",
+        "-p", "gpu", "-A", "lab", "-t", "00:10:00", "--export", "NONE", *native, "--parsable",
+    ]  # fmt: skip
+
+
 def test_a_refusal_comes_in_sbatchs_words(jobs: SlurmJobs) -> None:
     with pytest.raises(JobError, match="invalid partition"):
         jobs.submit(request("true", "--partition=nowhere"))
