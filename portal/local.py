@@ -16,7 +16,7 @@ from portal.jobs import JobError, JobInfo, JobRequest
 from portal.process import Process
 
 LOGIN_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-RUNNER = Path(__file__).with_name("local_job.py")
+REPOSITORY = Path(__file__).parent.parent
 
 
 def login_environment(home: Path | None) -> dict[str, str]:
@@ -53,7 +53,11 @@ class LocalJobs:
         (folder / "job.json").write_text(json.dumps(task))
         # The runner leaves at once and goes on as a process of its own, so there is no child to wait for.
         started = subprocess.run(  # noqa: S603 - our own file
-            [sys.executable, str(RUNNER), str(folder)], stdin=subprocess.DEVNULL, capture_output=True, check=False
+            [sys.executable, "-m", "portal.local_job", str(folder)],
+            cwd=REPOSITORY,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
         )
         if started.returncode != 0:
             raise JobError(started.stderr.decode(errors="replace").strip())

@@ -1,4 +1,4 @@
-"""Run one job of the local adapter to its end: `python local_job.py FOLDER`. Imports nothing of ours.
+"""Run one job of the local adapter to its end: `python -m portal.local_job FOLDER`.
 
 It takes in the job's orphans (a subreaper), so that all of a job's processes can be found by descent, as Slurm finds
 them. FOLDER/job.json says what to run; FOLDER/end.json says how it ended.
@@ -15,30 +15,16 @@ import sys
 import time
 from pathlib import Path
 
+from portal.process import descendants_of
+
 PR_SET_CHILD_SUBREAPER = 36
 WATCHED = {signal.SIGTERM, signal.SIGINT, signal.SIGCHLD}
 LONGEST_WAIT_S = 3600.0
 
 
 def descendants() -> list[int]:
-    """Return the ids of all processes below this one."""
-    children: dict[int, list[int]] = {}
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit():
-            continue
-        try:
-            fields = (entry / "stat").read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        if fields[0] != "Z":
-            children.setdefault(int(fields[1]), []).append(int(entry.name))
-    found: list[int] = []
-    waiting = [os.getpid()]
-    while waiting:
-        below = children.get(waiting.pop(), [])
-        found += below
-        waiting += below
-    return found
+    """Return the ids of all processes below this one that have not ended."""
+    return [process.pid for process in descendants_of(os.getpid())[1:] if process.alive]
 
 
 def signal_all(number: int) -> None:
