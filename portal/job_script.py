@@ -75,7 +75,7 @@ source_helpers
 """
 
 BODY = r"""
-# OnDemand does not quote this path; a quote in a home folder's name would end its job here.
+# OnDemand does not quote this path: a space or a quote in a home folder's name ends its job here.
 cd @WORK_DIR@
 
 export host
