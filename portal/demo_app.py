@@ -14,7 +14,6 @@ REPOSITORY = Path(__file__).parent.parent
 SITE = REPOSITORY / "config" / "sites" / "local.yml"
 APP_FILES = (
     "manifest.yml",
-    "form.js",
     "submit.yml.erb",
     "view.html.erb",
     "info.md.erb",
@@ -31,15 +30,20 @@ class DemoError(Exception):
 def make_app(folder: Path, site: Path = SITE) -> Path:
     """Fill `folder` with the app and let `llm-hoster configure` write its form; raise DemoError with its words."""
     shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    for name in APP_FILES:
-        source = REPOSITORY / name
-        if source.is_dir():
-            shutil.copytree(source, folder / name)
-        elif source.exists():
-            shutil.copy(source, folder / name)
+    copy_app_files(folder)
     command = [sys.executable, "-m", "llm_hoster", "configure", "--site", str(site), "--app", str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - our own program
     if done.returncode != 0:
         raise DemoError(f"llm-hoster configure failed: {done.stderr.strip() or done.stdout.strip()}")
     return folder
+
+
+def copy_app_files(folder: Path) -> None:
+    """Copy what OnDemand reads of the app, but for what `llm-hoster configure` writes."""
+    folder.mkdir(parents=True)
+    for name in APP_FILES:
+        source = REPOSITORY / name
+        if source.is_dir():
+            shutil.copytree(source, folder / name)
+        else:
+            shutil.copy(source, folder / name)

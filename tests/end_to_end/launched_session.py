@@ -18,8 +18,8 @@ from tests.end_to_end.site_app import NODE_DIR
 
 FoundT = TypeVar("FoundT")
 CONNECT_TIMEOUT_S = 120.0
-# Three engines start at once, on a machine that may have other work.
-READY_TIMEOUT_S = 270.0
+# Four engines start at once, on a machine that may be slow or have other work.
+READY_TIMEOUT_S = 480.0
 
 
 @dataclass
@@ -141,6 +141,11 @@ class Launched:
     main: LaunchedSession
     second: LaunchedSession
     dead: LaunchedSession
+    absent: LaunchedSession
+
+    @property
+    def all(self) -> tuple[LaunchedSession, ...]:
+        return (self.main, self.second, self.dead, self.absent)
 
 
 def wait_for(what: str, look: Callable[[], FoundT | None], timeout_s: float, explain: Callable[[], str]) -> FoundT:

@@ -9,17 +9,13 @@ from typing import Any
 
 import yaml
 
+from portal.demo_app import copy_app_files
+
 REPOSITORY = Path(__file__).resolve().parents[2]
-APP_FILES = (
-    "manifest.yml",
-    "icon.svg",
-    "submit.yml.erb",
-    "view.html.erb",
-    "info.md.erb",
-    "completed.md.erb",
-)
 MODEL_FOLDER = """tiny model, "the lab's" copy"""
 HOLLOW_FOLDER = "no weights"
+# The site of the tests says hf_offline, so no request leaves the machine.
+ABSENT_MODEL = "llm-hoster/no-such-model"
 CACHE_DIR = "/srv/scratch/$USER/llm-hoster"
 DATA_DIR = "/srv/projects/$USER/the lab's data"
 # A short path of the cluster's own: the machine's /tmp must not fill up with what a broken session leaves.
@@ -29,10 +25,8 @@ NODE_DIR = "/run/tmp"
 def make_site_app(folder: Path, prefix: Path) -> Path:
     """Lay out the app in `folder`/app with models beside it; all users must be able to read `folder`."""
     app = folder / "app"
-    (app / "config").mkdir(parents=True)
-    for name in APP_FILES:
-        shutil.copy(REPOSITORY / name, app / name)
-    shutil.copytree(REPOSITORY / "template", app / "template")
+    copy_app_files(app)
+    (app / "config").mkdir()
     models = folder / "models"
     shutil.copytree(prefix / "models" / "tiny", models / MODEL_FOLDER)
     shutil.copytree(models / MODEL_FOLDER, models / HOLLOW_FOLDER, ignore=shutil.ignore_patterns("*.safetensors"))
@@ -80,7 +74,7 @@ def make_partition(name: str, gpus_per_node: int) -> dict[str, Any]:
 
 
 def make_models(models: Path) -> dict[str, Any]:
-    """Two models of one kind; the second lacks its weights, so its engine must die while it starts."""
+    """Three models of one kind; the engines of the last two must die while they start, for want of the model."""
     common = {
         "licence": "MIT",
         "good_for": "tests",
@@ -90,7 +84,8 @@ def make_models(models: Path) -> dict[str, Any]:
     }
     tiny = {"name": "tiny", "title": "Tiny model", "source": str(models / MODEL_FOLDER), **common}
     hollow = {"name": "hollow", "title": "Model without weights", "source": str(models / HOLLOW_FOLDER), **common}
-    return {"models": [tiny, hollow]}
+    absent = {"name": "absent", "title": "Model that is not in the cache", "source": ABSENT_MODEL, **common}
+    return {"models": [tiny, hollow, absent]}
 
 
 def write_yaml(path: Path, content: dict[str, Any]) -> None:

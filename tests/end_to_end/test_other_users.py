@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.cluster.slurm_cluster import SlurmCluster
-from tests.end_to_end.cluster_portal import PORT
+from tests.end_to_end.cluster_portal import PORT, ClusterPortal
 from tests.end_to_end.http_client import HttpClient
 from tests.end_to_end.launched_session import Launched, LaunchedSession
 
@@ -29,6 +29,12 @@ def test_bob_cannot_connect_to_the_engines_socket(main: LaunchedSession, cluster
     socket = str(main.runtime_dir / "vllm.sock")
     assert cluster.run(["python3", "-c", SOCKET_PROGRAM, socket], user="alice", node="n1").returncode == 0
     assert "PermissionError" in cluster.run(["python3", "-c", SOCKET_PROGRAM, socket], user="bob", node="n1").stderr
+
+
+def test_bob_cannot_pass_the_portals_login_by_at_alices_dashboard(portal: ClusterPortal, cluster: SlurmCluster) -> None:
+    socket = str(portal.dashboard_socket)
+    assert cluster.run(["python3", "-c", SOCKET_PROGRAM, socket], user="alice").returncode == 0
+    assert "PermissionError" in cluster.run(["python3", "-c", SOCKET_PROGRAM, socket], user="bob").stderr
 
 
 def test_bob_cannot_read_any_file_of_the_session(main: LaunchedSession, cluster: SlurmCluster) -> None:
@@ -64,11 +70,10 @@ def test_no_secret_is_in_the_arguments_or_in_a_log(main: LaunchedSession, cluste
 
 def test_only_the_pages_listen_on_the_network(main: LaunchedSession, launched: Launched, cluster: SlurmCluster) -> None:
     """What torch opens for vLLM's own processes must not be on an address that other nodes reach."""
-    sessions = (launched.main, launched.second, launched.dead)
     listing = cluster.check(["ss", "-Htlnp"], node=main.host)
     addresses = [line.split()[3] for line in listing.splitlines() if "slurmd" not in line]
     routable = {address for address in addresses if not address.startswith(("127.", "[::1]"))}
-    assert {address.rpartition(":")[2] for address in routable} == {str(each.port) for each in sessions}, listing
+    assert {address.rpartition(":")[2] for address in routable} == {str(each.port) for each in launched.all}, listing
 
 
 @pytest.mark.parametrize("path", PATHS)
