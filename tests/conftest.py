@@ -90,11 +90,11 @@ def short_dir() -> Iterator[Path]:
 
 CATALOGUE: dict[str, Any] = {
     "format": 1,
-    "app_version": "0.1.0",
     "made_from": [
         {"file": "config/sites/local.yml", "sha256": "0" * 64},
         {"file": "config/models.yml", "sha256": "0" * 64},
     ],
+    "form_id": "0" * 16,
     "site": {
         "name": "This machine",
         "cluster": "local",
@@ -141,7 +141,6 @@ CATALOGUE: dict[str, Any] = {
                 "gres": None,
                 "cores": 2,
                 "memory_gib": 8,
-                "gpu_memory_gib": 0.0,
                 "models": ["tiny"],
                 "qos": [{"name": None, "max_hours": 24, "su_per_hour": 2.0}],
             }

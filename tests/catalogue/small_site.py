@@ -20,7 +20,7 @@ defaults: {model: "m", gpu_type: "g", num_gpus: 1, hours: 1}
 engines:
   - {name: "e", kind: "venv", accelerator: "cuda"}
 partitions:
-  - {name: "p", gpus_per_node: 2, cores_per_node: 16, memory_per_core_gb: 4, local_disk_gb: 1, max_hours: 48}
+  - {name: "p", gpus_per_node: 2, cores_per_node: 16, memory_per_core_gb: 4, max_hours: 48}
 qos:
   - {name: "q", max_hours: 24, charge: 1}
 gpu_types:
@@ -33,7 +33,7 @@ gpu_types:
     num_gpus: [1, 2]
     cores_per_gpu: 8
     cores_per_gpu_max: 8
-    qos: {q: 2}
+    qos: {q: {per_user: 2, total: 4}}
     engine: "e"
 """
 MODELS = """\

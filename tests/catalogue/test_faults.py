@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from llm_hoster.catalogue.offers import compile_catalogue
+from llm_hoster.catalogue.compiler import compile_catalogue
 from llm_hoster.errors import ConfigError
 from tests.catalogue.small_site import MODELS, SITE, changed
 
@@ -69,9 +69,44 @@ def test_the_files_that_the_faults_are_put_into_have_none(tmp_path: Path) -> Non
             "site.yml:28: gpu_types[0].num_gpus[1]: found 4, expected at most 2, the GPUs of one node ",
         ),
         (
-            "{q: 2}",
-            "{q: 1}",
-            "site.yml:28: gpu_types[0].num_gpus[1]: found 2, expected at most 1, the most that a qos ",
+            "{per_user: 2, total: 4}",
+            "{per_user: 1}",
+            "site.yml:28: gpu_types[0].num_gpus[1]: found 2, expected a number that one of its qos gives to one ",
+        ),
+        (
+            "{per_user: 2, total: 4}",
+            "{per_user: 5, total: 4}",
+            "site.yml:31: gpu_types[0].qos.q.per_user: found 5, expected at most the total, 4",
+        ),
+        (
+            "{per_user: 2, total: 4}",
+            "2",
+            "site.yml:31: gpu_types[0].qos.q: found 2, expected a group of fields",
+        ),
+        (
+            "memory_per_core_gb: 4",
+            "memory_per_core_gb: 0.13",
+            "site.yml:29: gpu_types[0].cores_per_gpu: found 8, expected cores with 1 GiB of memory or more on p, ",
+        ),
+        (
+            'cache_dir: "/cache"',
+            'cache_dir: "~/cache"',
+            'site.yml:6: cache_dir: found "~/cache", expected a path that begins with $HOME instead of ~',
+        ),
+        (
+            'prefix: "/sw"',
+            'prefix: "~me/sw"',
+            'site.yml:4: prefix: found "~me/sw", expected a path that begins with $HOME instead of ~',
+        ),
+        (
+            'node_dir: "/tmp"',
+            'node_dir: "~/tmp"',
+            'site.yml:8: node_dir: found "~/tmp", expected an absolute path on the nodes, which may begin with $USER ',
+        ),
+        (
+            'kind: "venv"',
+            'kind: "apptainer", target: "~/vllm.sif"',
+            'site.yml:16: engines[0].target: found "~/vllm.sif", expected a path that begins with $HOME instead of ~',
         ),
         (
             "cores_per_node: 16",
@@ -79,7 +114,7 @@ def test_the_files_that_the_faults_are_put_into_have_none(tmp_path: Path) -> Non
             "site.yml:28: gpu_types[0].num_gpus[1]: found 2, expected no more ",
         ),
         ("cores_per_gpu: 8", "cores_per_gpu: 9", "site.yml:29: gpu_types[0].cores_per_gpu: found 9, expected at most "),
-        ("{q: 2}", "{r: 2}", 'site.yml:31: gpu_types[0].qos.r: found "r", expected one of the qos: q'),
+        ("{q: {", "{r: {", 'site.yml:31: gpu_types[0].qos.r: found "r", expected one of the qos: q'),
         ('engine: "e"', 'engine: "f"', 'site.yml:32: gpu_types[0].engine: found "f", expected one of the engines: e'),
         (
             'gpu_type: "g"',
@@ -109,6 +144,11 @@ def test_a_fault_in_the_site_is_told_with_its_place(tmp_path: Path, old: str, ne
     [
         ('name: "m"', 'name: "../m"', 'models.yml:2: models[0].name: found "../m", expected small letters, digits'),
         ('name: "m"', 'name: "1m"', 'models.yml:2: models[0].name: found "1m", expected small letters, digits'),
+        (
+            'source: "owner/m"',
+            'source: "~/m"',
+            'models.yml:4: models[0].source: found "~/m", expected a Hugging Face id ',
+        ),
         ('source: "owner/m"', 'source: "m"', 'models.yml:4: models[0].source: found "m", expected a Hugging Face id '),
         ("weights_gib: 4.0", "weights_gib: 0", "models.yml:7: models[0].weights_gib: found 0, expected greater than 0"),
         ("null", '"long"', 'models.yml:8: models[0].max_model_len: found "long", expected a valid integer'),

@@ -11,8 +11,9 @@ import pytest
 
 from llm_hoster import __version__
 from llm_hoster.catalogue.compiled import Catalogue, Offer
-from llm_hoster.catalogue.offers import compile_catalogue
-from llm_hoster.errors import ConfigError, SessionError
+from llm_hoster.catalogue.compiler import compile_catalogue, load_site
+from llm_hoster.catalogue.site import Site
+from llm_hoster.errors import ChoiceError, ConfigError
 from tests.catalogue.small_site import MODELS, SITE, changed
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -21,6 +22,11 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 @pytest.fixture(scope="module")
 def alpine() -> Catalogue:
     return compile_catalogue(REPOSITORY / "config" / "site.yml", None, REPOSITORY)[1]
+
+
+@pytest.fixture(scope="module")
+def alpine_site() -> Site:
+    return load_site(REPOSITORY / "config" / "site.yml")
 
 
 def places(catalogue: Catalogue) -> dict[str, Offer]:
@@ -33,20 +39,27 @@ def compile_small(folder: Path, site: str = SITE, models: str = MODELS) -> Catal
     return compile_catalogue(folder / "site.yml", None, folder)[1]
 
 
-# One row for each gres of the documentation: partition, memory, counts, limits per user (normal, long, testing), price.
+# One row for each gres of the documentation: partition, memory, counts, limits per user and of all, price.
 ALPINE = [
-    ("a100_3g.20gb", "aa100", 20, ["1"], {"gpu-testing": 1}, 6.43),
-    ("a100-40gb", "aa100", 40, ["1", "2"], {"gpu-normal": 6, "gpu-long": 3}, 118.6),
-    ("a100_80gb", "aa100", 80, ["1", "2"], {"gpu-normal": 3, "gpu-long": 1}, 118.6),
-    ("l40", "al40", 48, ["1", "2"], {"gpu-normal": 3, "gpu-long": 3}, 118.6),
-    ("mi100", "ami100", 32, ["1", "2"], {"gpu-normal": 5, "gpu-long": 3, "gpu-testing": 1}, 118.6),
-    ("h200", "ah200", 141, ["1", "2", "4"], {"gpu-normal": 4, "gpu-long": 2}, 402.4),
-    ("h200_3g.71gb", "ah200", 71, ["1"], {"gpu-normal": 4, "gpu-long": 2}, 201.2),
-    ("h200_2g.35gb", "ah200", 35, ["1"], {"gpu-normal": 6, "gpu-long": 2}, 133.5),
-    ("rtx_pro_6000", "artxpro6000", 96, ["1", "2", "4"], {"gpu-normal": 4, "gpu-long": 2}, 292.4),
-    ("rtx_pro_6000_2g.48gb", "artxpro6000", 48, ["1"], {"gpu-normal": 4, "gpu-long": 2}, 146.2),
-    ("rtx_pro_6000_1g.24gb", "artxpro6000", 24, ["1"], {"gpu-normal": 7, "gpu-long": 2}, 73.1),
-    ("gh200", "gh200", 95, ["1"], {"gh200": 1}, 332.64),
+    ("a100_3g.20gb", "aa100", 20, ["1"], {"gpu-testing": (1, 6)}, 6.43),
+    ("a100-40gb", "aa100", 40, ["1", "2"], {"gpu-normal": (6, 18), "gpu-long": (3, 6)}, 118.6),
+    ("a100_80gb", "aa100", 80, ["1", "2"], {"gpu-normal": (3, 10), "gpu-long": (1, 3)}, 118.6),
+    ("l40", "al40", 48, ["1", "2"], {"gpu-normal": (3, 7), "gpu-long": (3, 3)}, 118.6),
+    (
+        "mi100",
+        "ami100",
+        32,
+        ["1", "2"],
+        {"gpu-normal": (5, 18), "gpu-long": (3, 6), "gpu-testing": (1, 3)},
+        118.6,
+    ),
+    ("h200", "ah200", 141, ["1", "2", "4"], {"gpu-normal": (4, 13), "gpu-long": (2, 5)}, 402.4),
+    ("h200_3g.71gb", "ah200", 71, ["1"], {"gpu-normal": (4, 13), "gpu-long": (2, 5)}, 201.2),
+    ("h200_2g.35gb", "ah200", 35, ["1"], {"gpu-normal": (6, 21), "gpu-long": (2, 5)}, 133.5),
+    ("rtx_pro_6000", "artxpro6000", 96, ["1", "2", "4"], {"gpu-normal": (4, 13), "gpu-long": (2, 5)}, 292.4),
+    ("rtx_pro_6000_2g.48gb", "artxpro6000", 48, ["1"], {"gpu-normal": (4, 13), "gpu-long": (2, 5)}, 146.2),
+    ("rtx_pro_6000_1g.24gb", "artxpro6000", 24, ["1"], {"gpu-normal": (7, 29), "gpu-long": (2, 6)}, 73.1),
+    ("gh200", "gh200", 95, ["1"], {"gh200": (1, None)}, 332.64),
 ]
 
 
@@ -57,16 +70,55 @@ def test_alpine_offers_each_gpu_type_as_documented(
     partition: str,
     memory_gib: float,
     counts: list[str],
-    limits: dict[str, int],
+    limits: dict[str, tuple[int, int | None]],
     su: float,
 ) -> None:
     offers = alpine.offers[name]
     assert list(offers) == counts
+    assert next(each.memory_gib for each in alpine.gpu_types if each.name == name) == memory_gib
     for count, offer in offers.items():
         assert (offer.partition, offer.gres) == (partition, f"gpu:{name}:{count}")
-        assert offer.gpu_memory_gib == memory_gib * int(count)
-        assert {qos.name for qos in offer.qos} == {qos for qos, limit in limits.items() if limit >= int(count)}
+        assert {qos.name for qos in offer.qos} == {
+            qos for qos, (per_user, _) in limits.items() if per_user >= int(count)
+        }
     assert offers["1"].qos[0].su_per_hour == su
+
+
+@pytest.mark.parametrize(("name", "limits"), [(row[0], row[4]) for row in ALPINE])
+def test_alpines_limits_of_gpus_are_as_documented(
+    alpine_site: Site, name: str, limits: dict[str, tuple[int, int | None]]
+) -> None:
+    gpu_type = next(each for each in alpine_site.gpu_types if each.name == name)
+    assert {qos: (limit.per_user, limit.total) for qos, limit in gpu_type.qos.items()} == limits
+
+
+def test_alpines_qos_and_nodes_are_as_documented(alpine_site: Site) -> None:
+    assert {qos.name: (qos.max_hours, qos.max_jobs, qos.charge) for qos in alpine_site.qos} == {
+        "gpu-normal": (24, 1000, 1.0),
+        "gpu-long": (168, 200, 1.0),
+        "gpu-testing": (1, 5, 0.1),
+        "gh200": (168, 1, 1.0),
+    }
+    nodes = {partition.name: partition.nodes for partition in alpine_site.partitions}
+    assert nodes == {"aa100": 12, "al40": 3, "ami100": 8, "ah200": 8, "artxpro6000": 8, "gh200": 2}
+
+
+def test_only_launching_takes_a_whole_a100_for_an_hour(alpine_site: Site) -> None:
+    default = alpine_site.defaults
+    assert (default.gpu_type, default.num_gpus, default.hours) == ("a100-40gb", 1, 1)
+
+
+@pytest.mark.parametrize("limit", ["{total: 1}", "{per_user: 1}", "{per_user: 1, total: 9}"])
+def test_a_number_of_gpus_is_offered_only_in_a_qos_whose_limits_it_keeps(tmp_path: Path, limit: str) -> None:
+    tight = '  - {name: "tight", max_hours: 48, charge: 1}\ngpu_types:'
+    site = changed(changed(SITE, "gpu_types:", tight), "{q: {", f"{{tight: {limit}, q: {{")
+    offers = compile_small(tmp_path, site).offers["g"]
+    assert [[qos.name for qos in offer.qos] for offer in offers.values()] == [["q", "tight"], ["q"]]
+
+
+def test_a_limit_that_is_left_out_is_none(tmp_path: Path) -> None:
+    site = changed(SITE, "{per_user: 2, total: 4}", "{}")
+    assert list(compile_small(tmp_path, site).offers["g"]) == ["1", "2"]
 
 
 def test_alpine_has_no_other_gpu_type(alpine: Catalogue) -> None:
@@ -151,7 +203,7 @@ def test_a_model_without_a_longest_context_takes_what_the_memory_allows(tmp_path
 
 
 def test_alpines_sessions_run_this_version(alpine: Catalogue) -> None:
-    assert alpine.site.app == __version__ == alpine.app_version
+    assert alpine.site.app == __version__
 
 
 def test_the_demo_compiles_to_the_one_cpu_place() -> None:
@@ -185,7 +237,7 @@ def test_a_choice_gives_the_engine_of_the_model_before_that_of_the_gpu_type(tmp_
 
 @pytest.mark.parametrize("hours", ["0", "25", "1.0", "", "²", "٣", "1\n", "99999"])
 def test_hours_that_are_no_number_within_the_limit_are_refused(tmp_path: Path, hours: str) -> None:
-    with pytest.raises(SessionError, match="choose a whole number from 1 to 24"):
+    with pytest.raises(ChoiceError, match="choose a whole number from 1 to 24"):
         compile_small(tmp_path).choose(model="m", gpu_type="g", num_gpus="1", hours=hours)
 
 

@@ -1,6 +1,7 @@
 # Render the app's files with the bindings and options of OnDemand's dashboard: one JSON request a line, one answer a line.
 #
-# Request: {"file": path, "kind": "submit" | "template" | "view" | "session", "values": {...}, "markdown": bool}
+# Request: {"file": path, "kind": "submit" | "template" | "view" | "session", "values": {...}, "markdown": bool,
+#           "to": file to write the text to, where a later request reads it, or nothing}
 # Answer:  {"text": ..., "yaml": parsed text or null, "html": ... or null, "error": message or null}
 
 require "erb"
@@ -72,6 +73,7 @@ def render(request)
   # Only submit.yml.erb is given its file name.
   erb.filename = path if request["kind"] == "submit"
   text = erb.result(binding_for(request.fetch("kind"), request.fetch("values")))
+  File.write(request["to"], text) if request["to"]
   answer = { "text" => text, "yaml" => nil, "html" => nil, "error" => nil }
   answer["yaml"] = YAML.safe_load(text) if request["kind"] == "submit"
   answer["html"] = MARKDOWN.render(text) if request["markdown"]

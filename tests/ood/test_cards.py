@@ -124,6 +124,35 @@ def test_the_info_prices_the_qos_that_the_hours_lead_to(alpine_app: Path, tmp_pa
     assert "at most 6.4 SU" in card(alpine_app, "info.md.erb", staged).text
 
 
+def test_the_info_links_to_the_sites_help(alpine_app: Path, tmp_path: Path) -> None:
+    page = card(alpine_app, "info.md.erb", stage(tmp_path, alpine_app))
+    links = [attributes for tag, attributes in page.elements if tag == "a"]
+    address = "https://curc.readthedocs.io/"
+    assert links == [{"href": address, "target": "_blank", "rel": "noopener"}]
+    assert f"Help: {address}" in page.text
+
+
+@pytest.mark.parametrize(
+    ("address", "href"),
+    [
+        ("https://example.org/a_b_c?x=1&y=*2*#top", "https://example.org/a_b_c?x=1&y=*2*#top"),
+        ('https://example.org/"><script>alert(1)</script>', 'https://example.org/"><script>alert(1)</script>'),
+        ("javascript:alert(1)", None),
+        ("x\nhttps://example.org", None),
+        (None, None),
+    ],
+)
+def test_nothing_but_an_address_of_the_web_becomes_a_link(
+    alpine_app: Path, tmp_path: Path, address: str | None, href: str | None
+) -> None:
+    document = json.loads((stage(tmp_path, alpine_app) / "session.json").read_text())
+    document["catalogue"]["site"]["support_url"] = address
+    (tmp_path / "session.json").write_text(json.dumps(document))
+    page = card(alpine_app, "info.md.erb", tmp_path)
+    assert [attributes["href"] for tag, attributes in page.elements if tag == "a"] == ([href] if href else [])
+    assert "script" not in page.tags()
+
+
 def test_the_info_says_when_the_files_are_gone(alpine_app: Path, tmp_path: Path) -> None:
     assert "cannot be shown" in card(alpine_app, "info.md.erb", tmp_path / "gone").text
 

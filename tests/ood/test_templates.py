@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from llm_hoster.catalogue.compiled import Catalogue
-from llm_hoster.errors import SessionError
+from llm_hoster.errors import ChoiceError
 from llm_hoster.session import Session
 from tests.ood.hostile import HOSTILE
 from tests.ood.renderer import INSTALL, render, render_all
@@ -49,14 +49,14 @@ def test_a_hostile_value_stays_data_and_is_refused_on_the_node(local_app: Path, 
     for context, answer in zip(contexts, render_sessions(local_app, contexts), strict=True):
         document = json.loads(answer["text"])
         assert document == {"context": context, "catalogue": catalogue}
-        with pytest.raises(SessionError):
+        with pytest.raises(ChoiceError):
             Session.from_context(Catalogue.model_validate(catalogue), document["context"])
 
 
 def test_a_choice_that_the_form_does_not_make_is_refused_on_the_node(local_app: Path, tmp_path: Path) -> None:
     file = tmp_path / "session.json"
     file.write_text(json.dumps(render_session(local_app, FORM | {"bc_num_hours": "25"})))
-    with pytest.raises(SessionError, match='Number of hours "25" is not possible on 1 x cpu'):
+    with pytest.raises(ChoiceError, match='Number of hours "25" is not possible on 1 x cpu'):
         Session.from_file(file)
 
 

@@ -3,6 +3,7 @@ Our exceptions:
 
 * LLMHosterError                 a sentence for a person; the command line prints it and exits 1
   x ConfigError                  site.yml, models.yml or a file made from them is wrong
+  x ChoiceError                  the values of the form do not go together
   x SessionError                 the staged session.json cannot be served
   x EngineError                  vLLM could not be started or does not answer
   x HTTPError                    an answer of the web app, with its status and OpenAI's error code
@@ -15,6 +16,10 @@ class LLMHosterError(Exception):
 
 class ConfigError(LLMHosterError):
     """A configuration file is wrong; the message names file, line and field."""
+
+
+class ChoiceError(LLMHosterError):
+    """What was chosen is not offered; the message says what to choose instead, word by word as the form does."""
 
 
 class SessionError(LLMHosterError):

@@ -32,17 +32,19 @@ class Session:
 
     @classmethod
     def from_file(cls, path: Path) -> Session:
-        """Read session.json; raise SessionError with what is wrong in it."""
+        """Read session.json; raise SessionError when it is not one, ChoiceError when its choice is not offered."""
         try:
             document = json.loads(path.read_text())
             catalogue = Catalogue.model_validate(document["catalogue"])
             context = document["context"]
         except (OSError, ValueError, KeyError, TypeError, ValidationError) as error:
-            raise SessionError(f"{path}: no session of LLM Hoster ({error}). Launch again from the portal.") from error
+            message = f"{path}: not a session of LLM Hoster ({error}). Launch again from the portal."
+            raise SessionError(message) from error
         return cls.from_context(catalogue, context)
 
     @classmethod
     def from_context(cls, catalogue: Catalogue, context: dict[str, str]) -> Session:
+        """Look the form's values up; raise ChoiceError as the form does."""
         choice = catalogue.choose(
             model=context.get("model", ""),
             gpu_type=context.get("gpu_type", ""),

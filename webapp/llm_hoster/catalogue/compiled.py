@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from llm_hoster.errors import SessionError
+from llm_hoster.errors import ChoiceError
 
 HOURS = re.compile(r"[1-9][0-9]{0,3}")
 SHOWN_LENGTH = 60
@@ -30,7 +30,8 @@ class SourceFile(Entry):
 class SiteValues(Entry):
     name: str
     cluster: str
-    support_url: str
+    # A link on the card: nothing but the web may be behind it.
+    support_url: Annotated[str, Field(pattern=r"^https?://[^\s\"'<>]+$")]
     prefix: str
     cache_dir: str
     data_dir: str
@@ -58,6 +59,7 @@ class Model(Entry):
     licence: str
     good_for: str
     weights_gib: float
+    # What the offers went by, so that a session can say why its model was allowed on this GPU.
     required_gpu_memory_gib: float
     max_model_len: int | None
     engine: str | None
@@ -82,8 +84,7 @@ class Offer(Entry):
     partition: str
     gres: str | None
     cores: int
-    memory_gib: int
-    gpu_memory_gib: float
+    memory_gib: Annotated[int, Field(ge=1)]
     models: list[str]
     qos: Annotated[list[OfferQos], Field(min_length=1)]
 
@@ -103,8 +104,9 @@ class Choice:
 
 class Catalogue(Entry):
     format: Literal[1]
-    app_version: str
     made_from: list[SourceFile]
+    # What form.yml says in its field of this name; `configure` knows it when the form is written.
+    form_id: str = ""
     site: SiteValues
     engines: list[Engine]
     models: list[Model]
@@ -112,32 +114,21 @@ class Catalogue(Entry):
     offers: dict[str, dict[str, Offer]]
 
     def choose(self, *, model: str, gpu_type: str, num_gpus: str, hours: str) -> Choice:
-        """Look the values of the form up; raise SessionError with the sentence that submit.yml.erb gives, word by word.
+        """Look the values of the form up; raise ChoiceError with the sentence that submit.yml.erb gives, word by word.
 
         Both check in the same order and name what is offered instead, so a person can correct the form from it.
         """
-        chosen_type = next((each for each in self.gpu_types if each.name == gpu_type), None)
-        if chosen_type is None:
-            names = ", ".join(each.name for each in self.gpu_types)
-            raise SessionError(f"GPU type {shown(gpu_type)} is not offered: choose one of {names}.")
-        offers = self.offers[gpu_type]
-        offer = offers.get(num_gpus)
-        if offer is None:
-            counts = ", ".join(offers)
-            raise SessionError(
-                f"Number of GPUs {shown(num_gpus)} is not offered for {gpu_type}: choose one of {counts}."
-            )
-        chosen_model = next((each for each in self.models if each.name == model), None)
-        if chosen_model is None:
-            names = ", ".join(each.name for each in self.models)
-            raise SessionError(f"Model {shown(model)} is not in the catalogue: choose one of {names}.")
+        chosen_type = self._find_gpu_type(gpu_type)
+        offer = self._find_offer(gpu_type, num_gpus)
+        chosen_model = self._find_model(model)
         if model not in offer.models:
-            raise SessionError(
+            raise ChoiceError(
                 f"Model {model} does not run on {num_gpus} x {gpu_type}: choose one of {self._places(model)} for it."
             )
-        longest = max(qos.max_hours for qos in offer.qos)
-        if not HOURS.fullmatch(hours) or int(hours) > longest:
-            raise SessionError(
+        qos = find_qos(offer, hours)
+        if qos is None:
+            longest = max(each.max_hours for each in offer.qos)
+            raise ChoiceError(
                 f"Number of hours {shown(hours)} is not possible on {num_gpus} x {gpu_type}: "
                 f"choose a whole number from 1 to {longest}."
             )
@@ -148,9 +139,32 @@ class Catalogue(Entry):
             num_gpus=int(num_gpus),
             hours=int(hours),
             offer=offer,
-            qos=next(qos for qos in offer.qos if qos.max_hours >= int(hours)),
+            qos=qos,
             engine=next(each for each in self.engines if each.name == engine_name),
         )
+
+    def _find_gpu_type(self, name: str) -> GpuType:
+        for gpu_type in self.gpu_types:
+            if gpu_type.name == name:
+                return gpu_type
+        names = ", ".join(each.name for each in self.gpu_types)
+        raise ChoiceError(f"GPU type {shown(name)} is not offered: choose one of {names}.")
+
+    def _find_offer(self, gpu_type: str, num_gpus: str) -> Offer:
+        offers = self.offers[gpu_type]
+        if num_gpus not in offers:
+            counts = ", ".join(offers)
+            raise ChoiceError(
+                f"Number of GPUs {shown(num_gpus)} is not offered for {gpu_type}: choose one of {counts}."
+            )
+        return offers[num_gpus]
+
+    def _find_model(self, name: str) -> Model:
+        for model in self.models:
+            if model.name == name:
+                return model
+        names = ", ".join(each.name for each in self.models)
+        raise ChoiceError(f"Model {shown(name)} is not in the catalogue: choose one of {names}.")
 
     def _places(self, model: str) -> str:
         return ", ".join(
@@ -159,6 +173,13 @@ class Catalogue(Entry):
             for num_gpus, offer in offers.items()
             if model in offer.models
         )
+
+
+def find_qos(offer: Offer, hours: str) -> OfferQos | None:
+    """Take the first QoS that allows the hours; None when none does, or when `hours` is no whole number."""
+    if not HOURS.fullmatch(hours):
+        return None
+    return next((qos for qos in offer.qos if qos.max_hours >= int(hours)), None)
 
 
 def shown(value: str) -> str:

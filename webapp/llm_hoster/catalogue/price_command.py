@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from llm_hoster.catalogue.app_dir import find_app_dir
-from llm_hoster.catalogue.offers import load_site
+from llm_hoster.catalogue.compiler import load_site
 from llm_hoster.catalogue.price import price_su
 from llm_hoster.catalogue.site import GpuType, Qos, Site
 from llm_hoster.errors import ConfigError
@@ -65,17 +65,24 @@ def find_gpu_type(site: Site, name: str) -> GpuType:
 def find_qos(site: Site, gpu_type: GpuType, num_gpus: int, hours: float, name: str | None) -> Qos | None:
     """Take the named QoS, or the first that allows so many GPUs and hours; None where the GPU type has none."""
     allowed = [qos for qos in site.qos if qos.name in gpu_type.qos]
-    names = ", ".join(qos.name for qos in allowed)
     if name is not None:
-        for qos in allowed:
-            if qos.name == name:
-                return qos
-        expected = f"choose one of {names}" if names else "it has none"
-        raise ConfigError(f"QoS {name!r} does not serve {gpu_type.name}: {expected}.")
+        return named_qos(allowed, gpu_type, name)
     if not allowed:
         return None
     # More GPUs than a QoS gives to one user can still be priced: the first one stands for them.
-    roomy = [qos for qos in allowed if gpu_type.qos[qos.name] >= num_gpus] or allowed[:1]
+    roomy = [qos for qos in allowed if gpu_type.qos[qos.name].allows(num_gpus)] or allowed[:1]
+    return long_enough_qos(roomy, gpu_type, num_gpus, hours)
+
+
+def named_qos(allowed: list[Qos], gpu_type: GpuType, name: str) -> Qos:
+    for qos in allowed:
+        if qos.name == name:
+            return qos
+    expected = f"choose one of {', '.join(qos.name for qos in allowed)}" if allowed else "it has none"
+    raise ConfigError(f"QoS {name!r} does not serve {gpu_type.name}: {expected}.")
+
+
+def long_enough_qos(roomy: list[Qos], gpu_type: GpuType, num_gpus: int, hours: float) -> Qos:
     for qos in roomy:
         if qos.max_hours >= hours:
             return qos

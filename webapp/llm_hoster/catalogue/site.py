@@ -25,6 +25,9 @@ Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Size = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 TcpPort = Annotated[int, Field(ge=1024, le=65535)]
 
+BYTES_PER_GB = 10**9
+BYTES_PER_GIB = 2**30
+
 # The runtime folder is node_dir/llmh-XXXXXXXX; a socket's path ends at 107 bytes, so the folder stays within 40.
 NODE_DIR_LENGTH_MAX = 40 - len("/llmh-XXXXXXXX")
 
@@ -49,17 +52,34 @@ class Engine(Part):
 
 class Partition(Part):
     name: SlurmName
+    # These two are for people who plan with the file; no launch depends on them.
+    nodes: Count | None = None
+    local_disk_gb: Weight | None = None
     gpus_per_node: Annotated[int, Field(ge=0)]
     cores_per_node: Count
     memory_per_core_gb: Size
-    local_disk_gb: Weight
     max_hours: Count
+
+    def memory_gib(self, cores: int) -> int:
+        """Slurm's G is GiB; the site gives GB. Rounded down, so that Slurm never adds cores to hold the memory."""
+        return int(cores * self.memory_per_core_gb * BYTES_PER_GB / BYTES_PER_GIB)
 
 
 class Qos(Part):
     name: SlurmName
     max_hours: Count
+    max_jobs: Count | None = None
     charge: Weight
+
+
+class GpuLimit(Part):
+    """How many GPUs of one type a QoS gives: to one user, and to all together. None = no such limit."""
+
+    per_user: Count | None = None
+    total: Count | None = None
+
+    def allows(self, num_gpus: int) -> bool:
+        return all(limit is None or num_gpus <= limit for limit in (self.per_user, self.total))
 
 
 class GpuType(Part):
@@ -72,7 +92,7 @@ class GpuType(Part):
     num_gpus: Annotated[list[Count], Field(min_length=1)]
     cores_per_gpu: Count
     cores_per_gpu_max: Count
-    qos: dict[SlurmName, Count]
+    qos: dict[SlurmName, GpuLimit]
     engine: Name
     note: OptionalLine = ""
 
@@ -141,10 +161,7 @@ def _check_gpu_type(document: Document[Site], site: Site, index: int, gpu_type: 
     engines = [engine.name for engine in site.engines]
     if gpu_type.engine not in engines:
         document.fault((*here, "engine"), gpu_type.engine, f"one of the engines: {', '.join(engines)}")
-    known_qos = [qos.name for qos in site.qos]
-    for name in gpu_type.qos:
-        if name not in known_qos:
-            document.fault((*here, "qos", name), name, f"one of the qos: {', '.join(known_qos) or 'none is listed'}")
+    _check_limits(document, site, index, gpu_type)
     if gpu_type.cores_per_gpu > gpu_type.cores_per_gpu_max:
         expected = f"at most cores_per_gpu_max, {gpu_type.cores_per_gpu_max}"
         document.fault((*here, "cores_per_gpu"), gpu_type.cores_per_gpu, expected)
@@ -157,6 +174,19 @@ def _check_gpu_type(document: Document[Site], site: Site, index: int, gpu_type: 
         right = _right_count(gpu_type, partition, num_gpus)
         if right is not None:
             document.fault((*here, "num_gpus", position), num_gpus, right)
+    if partition.memory_gib(min(gpu_type.num_gpus) * gpu_type.cores_per_gpu) < 1:
+        expected = f"cores with 1 GiB of memory or more on {partition.name}, because Slurm reads 0 as all there is"
+        document.fault((*here, "cores_per_gpu"), gpu_type.cores_per_gpu, expected)
+
+
+def _check_limits(document: Document[Site], site: Site, index: int, gpu_type: GpuType) -> None:
+    known_qos = [qos.name for qos in site.qos]
+    for name, limit in gpu_type.qos.items():
+        here = ("gpu_types", index, "qos", name)
+        if name not in known_qos:
+            document.fault(here, name, f"one of the qos: {', '.join(known_qos) or 'none is listed'}")
+        if limit.per_user is not None and limit.total is not None and limit.per_user > limit.total:
+            document.fault((*here, "per_user"), limit.per_user, f"at most the total, {limit.total}")
 
 
 def _right_count(gpu_type: GpuType, partition: Partition, num_gpus: int) -> str | None:
@@ -165,8 +195,8 @@ def _right_count(gpu_type: GpuType, partition: Partition, num_gpus: int) -> str 
         return None if num_gpus == 1 else "1, because gres is null"
     if num_gpus > partition.gpus_per_node:
         return f"at most {partition.gpus_per_node}, the GPUs of one node of {partition.name}"
-    if gpu_type.qos and num_gpus > max(gpu_type.qos.values()):
-        return f"at most {max(gpu_type.qos.values())}, the most that a qos lets one user have"
+    if gpu_type.qos and not any(limit.allows(num_gpus) for limit in gpu_type.qos.values()):
+        return f"a number that one of its qos gives to one user: {', '.join(gpu_type.qos)}"
     if num_gpus * gpu_type.cores_per_gpu > partition.cores_per_node:
         return f"no more than the {partition.cores_per_node} cores of one node of {partition.name} serve"
     return None

@@ -29,7 +29,12 @@ SlurmName = Annotated[
 Line = Annotated[str, _matching(r"[^\x00-\x1f\x7f]*\S[^\x00-\x1f\x7f]*", "one line of text that is not empty")]
 OptionalLine = Annotated[str, _matching(r"[^\x00-\x1f\x7f]*", "one line of text, or an empty one")]
 Url = Annotated[str, _matching(r"https?://[^\s\"'<>]+", "an address that begins with https:// or http://")]
-AnyPath = Annotated[str, _matching(r"[^\x00-\x1f\x7f\s][^\x00-\x1f\x7f]*", "a path")]
+# Nothing expands a `~` on the node: it would become a folder of that name beside the file it is written in.
+AnyPath = Annotated[
+    str,
+    _matching(r"[^\x00-\x1f\x7f\s][^\x00-\x1f\x7f]*", "a path"),
+    _matching(r"[^~].*", "a path that begins with $HOME instead of ~"),
+]
 NodePath = Annotated[
     str, _matching(r"[/$][^\x00-\x1f\x7f]*", "an absolute path on the nodes, which may begin with $USER and the like")
 ]

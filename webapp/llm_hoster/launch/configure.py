@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from llm_hoster.catalogue.app_dir import find_app_dir
-from llm_hoster.catalogue.offers import compile_catalogue
+from llm_hoster.catalogue.compiler import compile_catalogue
 from llm_hoster.errors import ConfigError
 from llm_hoster.launch.form import render_form
 
@@ -40,10 +40,9 @@ def configure(site_path: Path | None, models_path: Path | None, app_dir: Path | 
 def render_files(site_path: Path, models_path: Path | None, app_dir: Path) -> dict[str, str]:
     """Give the text of each generated file by its name."""
     site, catalogue = compile_catalogue(site_path, models_path, app_dir)
-    return {
-        "form.yml": render_form(site, catalogue),
-        "catalogue.json": catalogue.model_dump_json(indent=1) + "\n",
-    }
+    form = render_form(site, catalogue)
+    catalogue = catalogue.model_copy(update={"form_id": form.id})
+    return {"form.yml": form.text, "catalogue.json": catalogue.model_dump_json(indent=1) + "\n"}
 
 
 def require_fresh(path: Path, text: str) -> None:

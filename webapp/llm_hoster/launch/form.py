@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from llm_hoster.catalogue.compiled import Catalogue, GpuType, Model
 from llm_hoster.catalogue.site import Site
 
+FORM_ID_LENGTH = 16  # as in submit.yml.erb
 ACCOUNT_HELP = {
     "auto_accounts": "The allocation that pays for this session.",
     "bc_account": "The allocation that pays for this session. Leave it empty to use your default one.",
@@ -16,8 +19,21 @@ ACCOUNT_HELP = {
 ACCOUNT_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._\-]*"
 
 
-def render_form(site: Site, catalogue: Catalogue) -> str:
+@dataclass(frozen=True)
+class Form:
+    """form.yml. `id` is the digest of the text without it; the text and catalogue.json both name it."""
+
+    id: str
+    text: str
+
+
+def render_form(site: Site, catalogue: Catalogue) -> Form:
     """Write the whole file. Every scalar is a JSON string, so YAML takes nothing for a number, a date or a bool."""
+    form_id = hashlib.sha256(_render(site, catalogue, "").encode()).hexdigest()[:FORM_ID_LENGTH]
+    return Form(form_id, _render(site, catalogue, form_id))
+
+
+def _render(site: Site, catalogue: Catalogue, form_id: str) -> str:
     sources = " and ".join(source.file for source in catalogue.made_from)
     return "\n".join(
         [
@@ -27,6 +43,8 @@ def render_form(site: Site, catalogue: Catalogue) -> str:
             "form:",
             *(f"  - {_text(name)}" for name in _field_names(site)),
             "attributes:",
+            # Fixed, so neither shown nor kept: by it submit.yml.erb knows a form that OnDemand still has in its cache.
+            f"  form_id: {_text(form_id)}",
             *_model_field(site, catalogue),
             *_gpu_type_field(site, catalogue),
             *_num_gpus_field(site, catalogue),
@@ -43,7 +61,7 @@ def render_form(site: Site, catalogue: Catalogue) -> str:
 
 
 def _field_names(site: Site) -> list[str]:
-    return ["model", "gpu_type", "num_gpus", "bc_num_hours", site.account, "bc_email_on_started"]
+    return ["form_id", "model", "gpu_type", "num_gpus", "bc_num_hours", site.account, "bc_email_on_started"]
 
 
 def _model_field(site: Site, catalogue: Catalogue) -> Iterator[str]:
@@ -71,7 +89,7 @@ def _gpu_type_field(site: Site, catalogue: Catalogue) -> Iterator[str]:
         ),
         value=site.defaults.gpu_type,
     )
-    yield from _options([(_gpu_label(catalogue, gpu_type), gpu_type.name) for gpu_type in catalogue.gpu_types])
+    yield from _options([(_gpu_label(site, catalogue, gpu_type), gpu_type.name) for gpu_type in catalogue.gpu_types])
 
 
 def _num_gpus_field(site: Site, catalogue: Catalogue) -> Iterator[str]:
@@ -122,15 +140,24 @@ def _model_label(model: Model) -> str:
     return f"{model.title}: {size}; {model.good_for}; licence {model.licence}"
 
 
-def _gpu_label(catalogue: Catalogue, gpu_type: GpuType) -> str:
+def _gpu_label(site: Site, catalogue: Catalogue, gpu_type: GpuType) -> str:
     offer = next(iter(catalogue.offers[gpu_type.name].values()))
     hours = max(qos.max_hours for qos in offer.qos)
     parts = [f"{offer.qos[0].su_per_hour:.1f} SU per hour", f"up to {hours} h"]
     if gpu_type.memory_gib:
         parts.insert(0, f"{gpu_type.memory_gib:g} GiB of memory")
+    if _is_for_one_session(site, gpu_type.name):
+        parts.append("one session at a time")
     if gpu_type.note:
         parts.append(gpu_type.note)
     return f"{gpu_type.title}: {', '.join(parts)}"
+
+
+def _is_for_one_session(site: Site, gpu_type_name: str) -> bool:
+    """Say whether the limits on one user's jobs and GPUs leave room for a single session; Slurm holds a second back."""
+    limits = next(each.qos for each in site.gpu_types if each.name == gpu_type_name)
+    allowed = [qos for qos in site.qos if qos.name in limits]
+    return len(allowed) == 1 and 1 in (allowed[0].max_jobs, limits[allowed[0].name].per_user)
 
 
 def _field(name: str, **values: str | bool) -> Iterator[str]:

@@ -6,19 +6,16 @@ import hashlib
 import os
 from pathlib import Path
 
-from llm_hoster import __version__
 from llm_hoster.catalogue import compiled
 from llm_hoster.catalogue.document import Document, raise_faults
 from llm_hoster.catalogue.models import ModelEntry, Models, check_models
 from llm_hoster.catalogue.price import price_su
 from llm_hoster.catalogue.site import GpuType, Qos, Site, check_site
-from llm_hoster.errors import ConfigError, SessionError
+from llm_hoster.errors import ChoiceError, ConfigError
 
 # Until the memory arithmetic is exact: weights and a fifth more must fit into nine tenths of the GPUs' memory.
 MEMORY_PER_WEIGHTS = 1.2
 USABLE_MEMORY = 0.9
-BYTES_PER_GB = 10**9
-BYTES_PER_GIB = 2**30
 
 
 def load_site(path: Path) -> Site:
@@ -45,7 +42,6 @@ def compile_catalogue(site_path: Path, models_path: Path | None, app_dir: Path) 
     site = site_document.require()
     catalogue = compiled.Catalogue(
         format=1,
-        app_version=__version__,
         made_from=[_source_file(path, app_dir) for path in (site_path, models_path)],
         site=_site_values(site, site_path),
         engines=[_engine(site, index, site_path) for index in range(len(site.engines))],
@@ -127,9 +123,7 @@ def _offer(site: Site, gpu_type: GpuType, num_gpus: int, models: list[ModelEntry
         partition=partition.name,
         gres=None if gpu_type.gres is None else f"gpu:{gpu_type.gres}:{num_gpus}",
         cores=cores,
-        # Slurm's G is GiB; the site gives GB. Rounded down, so that Slurm never adds cores to hold the memory.
-        memory_gib=int(cores * partition.memory_per_core_gb * BYTES_PER_GB / BYTES_PER_GIB),
-        gpu_memory_gib=num_gpus * gpu_type.memory_gib,
+        memory_gib=partition.memory_gib(cores),
         models=[model.name for model in models if _runs(site, gpu_type, num_gpus, model)],
         qos=[
             compiled.OfferQos(
@@ -150,10 +144,10 @@ def _offer(site: Site, gpu_type: GpuType, num_gpus: int, models: list[ModelEntry
 
 
 def _allowed_qos(site: Site, gpu_type: GpuType, num_gpus: int) -> list[Qos] | list[None]:
-    """Give the QoS whose limit per user allows `num_gpus`, in the site's order; [None] where the type names none."""
+    """Give the QoS whose limits allow `num_gpus`, in the site's order; [None] where the type names none."""
     if not gpu_type.qos:
         return [None]
-    return [qos for qos in site.qos if gpu_type.qos.get(qos.name, 0) >= num_gpus]
+    return [qos for qos in site.qos if qos.name in gpu_type.qos and gpu_type.qos[qos.name].allows(num_gpus)]
 
 
 def _runs(site: Site, gpu_type: GpuType, num_gpus: int, model: ModelEntry) -> bool:
@@ -194,7 +188,7 @@ def _check_defaults(site: Site, catalogue: compiled.Catalogue, document: Documen
             num_gpus=str(default.num_gpus),
             hours=str(default.hours),
         )
-    except SessionError as error:
+    except ChoiceError as error:
         document.fault(("defaults",), default.model_dump(), f"a choice that the form allows. {error}")
 
 
