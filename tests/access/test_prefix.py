@@ -55,6 +55,35 @@ def test_a_redirect_says_what_the_portal_expects(
     assert (response.status_code, response.headers["Location"]) == (303, location)
 
 
+@pytest.mark.parametrize("is_logged_in", [True, False])
+@pytest.mark.parametrize("headers", [{"X-Forwarded-Host": PORTAL}, {}])
+@pytest.mark.parametrize("path", [
+    "/node/evil/6666/", "/node/evil/6666", "/node/evil/6666/login", "/node/evil/6666/v1/models", f"/node/{HOST}/6666/",
+    f"/node/{HOST}/80801/", f"/node/{HOST}.evil/8080/", f"/node/x/{HOST}/8080/", f"{RNODE}/", f"{NODE}/node/evil/6666/",
+    "/node/%65vil/6666/", "/node/", f"/node/{HOST}/",
+])  # fmt: skip
+def test_the_address_of_another_session_is_not_ours(
+    make_client: MakeClient, path: str, headers: dict[str, str], is_logged_in: bool
+) -> None:
+    response = make_client(is_logged_in=is_logged_in).get(path, headers=headers)
+
+    html = response.get_data(as_text=True)
+    prefix = NODE if path.startswith(f"{NODE}/") else RNODE if headers else ""
+    assert response.status_code == 404
+    assert [address for address in URL_ATTRIBUTE.findall(html) if address.startswith("/node/evil")] == []
+    assert [address for address in URL_ATTRIBUTE.findall(html) if not address.startswith((f"{prefix}/", "#"))] == []
+    assert "evil" not in response.headers["Content-Security-Policy"]
+
+
+def test_a_secret_posted_to_the_address_of_another_session_gives_no_cookie(make_client: MakeClient) -> None:
+    client = make_client(is_logged_in=False)
+
+    response = client.post("/node/evil/6666/login", data={"password": PASSWORD}, headers={"X-Forwarded-Host": PORTAL})
+
+    assert response.status_code == 404
+    assert "Set-Cookie" not in response.headers
+
+
 def test_a_prefix_sent_by_the_client_is_not_believed(make_client: MakeClient) -> None:
     client = make_client()
 

@@ -69,14 +69,28 @@ def test_nothing_of_vllm_is_reachable_beside_v1(make_client: MakeClient, path: s
     assert make_client().get(path, headers=BEARER).status_code == 404
 
 
-@pytest.mark.parametrize(("method", "path"), [
-    ("GET", ROUTE), ("PUT", ROUTE), ("DELETE", "/v1/models"), ("POST", "/v1/models"), ("OPTIONS", ROUTE),
-    ("PATCH", "/v1/completions"),
+@pytest.mark.parametrize(("method", "path", "allowed"), [
+    ("GET", ROUTE, "POST"), ("PUT", ROUTE, "POST"), ("OPTIONS", ROUTE, "POST"), ("PATCH", "/v1/completions", "POST"),
+    ("DELETE", "/v1/models", "GET"), ("POST", "/v1/models", "GET"), ("OPTIONS", "/v1/models", "GET"),
 ])  # fmt: skip
-def test_a_wrong_method_is_refused(make_client: MakeClient, method: str, path: str) -> None:
+def test_a_wrong_method_is_refused_and_the_right_one_named(
+    make_client: MakeClient, method: str, path: str, allowed: str
+) -> None:
     response = make_client(is_logged_in=False).open(path, method=method, headers=BEARER)
 
-    assert response.status_code == 405
+    assert (response.status_code, response.headers["Allow"]) == (405, allowed)
+    assert error_of(response)["code"] == "method_not_allowed"
+
+
+def test_a_head_request_is_refused(make_client: MakeClient) -> None:
+    assert make_client(is_logged_in=False).head("/v1/models", headers=BEARER).status_code == 405
+
+
+@pytest.mark.parametrize("method", ["PUT", "OPTIONS", "DELETE"])
+def test_no_method_finds_what_is_not_there(make_client: MakeClient, method: str) -> None:
+    response = make_client(is_logged_in=False).open("/v1/embeddings", method=method, headers=BEARER)
+
+    assert response.status_code == 404
     error_of(response)
 
 

@@ -15,6 +15,7 @@ from llm_hoster.chat.replies import Replies
 from llm_hoster.errors import HTTPError
 from llm_hoster.gateway import envelope
 from llm_hoster.gateway import views as gateway
+from llm_hoster.gateway.key import is_api_path
 from llm_hoster.settings import WebSettings
 from llm_hoster.status import page as status_page
 from llm_hoster.status import views as status
@@ -49,7 +50,7 @@ def create_app(settings: WebSettings | None = None) -> Flask:
 
 def answer_error(error: HTTPError) -> Response:
     """Answer in OpenAI's envelope under /v1, as a fragment to htmx, and as a page elsewhere."""
-    if access.is_api_path(request.path):
+    if is_api_path(request.path):
         return envelope.error_response(error.status, error.message, code=error.code, retry_after_s=error.retry_after_s)
     if request.headers.get("HX-Request") == "true":
         template = "_error.html"

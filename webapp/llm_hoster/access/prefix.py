@@ -1,20 +1,19 @@
 """
 The path under which the browser sees this session.
 
-OnDemand keeps /node/HOST/PORT in the path and strips /rnode/HOST/PORT from it, and tells neither. What remains is put
-together here from our own host and port; a prefix sent by the client is not believed.
+OnDemand keeps /node/HOST/PORT in the path and strips /rnode/HOST/PORT from it, and tells neither. Both are put together
+here from our own host and port; what the client sends is not believed. A /node path of another session stays part of
+the path, where there is no such page: under /rnode/OUR-HOST/OUR-PORT anybody may write it behind ours, and links and
+sources below it would be another user's.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
-
-KEPT = re.compile(r"(/node/[A-Za-z0-9._-]+/[0-9]{1,5})(/.*|)", re.DOTALL)
 
 
 class Prefix:
@@ -22,12 +21,14 @@ class Prefix:
 
     def __init__(self, wsgi_app: WSGIApplication, host: str, port: int) -> None:
         self.wsgi_app = wsgi_app
+        self.kept_prefix = f"/node/{host}/{port}"
         self.stripped_prefix = f"/rnode/{host}/{port}"
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        kept = KEPT.fullmatch(environ.get("PATH_INFO", ""))
-        if kept is not None:
-            environ["SCRIPT_NAME"], environ["PATH_INFO"] = kept[1], kept[2] or "/"
+        path = environ.get("PATH_INFO", "")
+        if path == self.kept_prefix or path.startswith(f"{self.kept_prefix}/"):
+            environ["SCRIPT_NAME"] = self.kept_prefix
+            environ["PATH_INFO"] = path.removeprefix(self.kept_prefix) or "/"
             return self.wsgi_app(environ, start_response)
         if not environ.get("HTTP_X_FORWARDED_HOST"):
             environ["SCRIPT_NAME"] = ""

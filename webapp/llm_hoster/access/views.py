@@ -8,11 +8,14 @@ from werkzeug.wrappers import Response
 from llm_hoster.access import login, origin
 from llm_hoster.current import current_settings
 from llm_hoster.errors import HTTPError
+from llm_hoster.gateway.key import is_api_path
 
 bp = Blueprint("access", __name__)
 
 # Everything else needs the owner's cookie; the endpoint under /v1 has keys of its own.
 OPEN_ENDPOINTS = {"access.log_in", "static", "status.healthz"}
+# What is left of a path that begins so is not ours: prefix.py has taken our own away.
+OTHER_SESSIONS = ("/node/", "/rnode/")
 
 
 def init_app(app: Flask) -> None:
@@ -25,15 +28,13 @@ def require_owner() -> Response | None:
     if is_api_path(request.path):
         return None
     origin.require_public_host(request)
+    if request.path.startswith(OTHER_SESSIONS):
+        raise HTTPError(404, "This address is not of this session. Open it from its card.", code="not_found")
     if request.method not in {"GET", "HEAD", "OPTIONS"}:
         origin.require_same_origin(request)
     if request.endpoint in OPEN_ENDPOINTS or login.is_owner(current_settings(), request):
         return None
     raise HTTPError(401, "This session is private. Open it with the Connect button of its card.", code="login_required")
-
-
-def is_api_path(path: str) -> bool:
-    return path == "/v1" or path.startswith("/v1/")
 
 
 @bp.post("/login")

@@ -10,6 +10,11 @@ from llm_hoster.errors import HTTPError
 from llm_hoster.settings import WebSettings
 
 
+def is_api_path(path: str) -> bool:
+    """Say whether a path asks for the key, and has its errors in OpenAI's envelope."""
+    return path == "/v1" or path.startswith("/v1/")
+
+
 def require_key(settings: WebSettings, request: Request) -> None:
     """Accept `Authorization: Bearer` or, where a portal strips that header, `X-Api-Key`."""
     offered = [request.headers.get("X-Api-Key", "")]

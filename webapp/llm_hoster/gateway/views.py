@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response, current_app, request
 from urllib3.exceptions import HTTPError as UpstreamError
+from werkzeug.exceptions import MethodNotAllowed
 
 from llm_hoster.current import current_settings
 from llm_hoster.engine.connection import EngineCall
 from llm_hoster.errors import HTTPError
 from llm_hoster.gateway.forward import forward
-from llm_hoster.gateway.key import require_key
+from llm_hoster.gateway.key import is_api_path, require_key
 from llm_hoster.status.engine_notice import engine_state, not_ready
 
 bp = Blueprint("gateway", __name__, url_prefix="/v1")
@@ -19,17 +20,21 @@ bp = Blueprint("gateway", __name__, url_prefix="/v1")
 # A path that only becomes one of ours after decoding is not ours.
 ENCODED_SEPARATOR = re.compile(r"%2f|%5c|%2e|%00", re.IGNORECASE)
 
+# Flask would answer these two by itself; vLLM has neither.
+FLASKS_OWN_METHODS = {"HEAD", "OPTIONS"}
+
 
 @bp.before_app_request
 def check_key() -> None:
     """Look at the key before the route, so that a stranger learns nothing of what exists here."""
-    if request.path != "/v1" and not request.path.startswith("/v1/"):
+    if not is_api_path(request.path):
         return
     require_key(current_settings(), request)
-    if request.method not in {"GET", "POST"}:
-        raise HTTPError(405, f"{request.method} is not possible on {request.path[:200]!r}.", code="method_not_allowed")
     if ENCODED_SEPARATOR.search(request.environ.get("RAW_URI", "").partition("?")[0]):
         raise HTTPError(404, "There is no such route.", code="not_found")
+    methods = set(current_app.url_map.bind("").allowed_methods(request.path)) - FLASKS_OWN_METHODS
+    if methods and request.method not in methods:
+        raise MethodNotAllowed(sorted(methods))
 
 
 @bp.get("/models")
