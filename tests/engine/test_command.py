@@ -122,6 +122,15 @@ def test_all_caches_lie_below_cache_dir_and_temporary_files_in_the_short_folder(
     assert environment["VLLM_CPU_KVCACHE_SPACE"] == "1"  # of the engine in site.yml
 
 
+def test_the_libraries_of_one_node_listen_on_loopback_unless_the_site_says_otherwise(parts):
+    names = ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME")
+    environment = build_environment({}, parts()[0], FOLDERS, hf_offline=False)
+    assert [environment[name] for name in names] == ["lo", "lo"]
+    engine, _ = parts({"env": dict.fromkeys(names, "ib0")})
+    environment = build_environment({}, engine, FOLDERS, hf_offline=False)
+    assert [environment[name] for name in names] == ["ib0", "ib0"]
+
+
 def test_the_jobs_gpus_and_the_users_token_stay_and_our_own_variables_go(parts):
     base = {
         "CUDA_VISIBLE_DEVICES": "1",

@@ -16,6 +16,10 @@ CAUSE = "The model is broken."
         pytest.param(signal.SIGTERM, None, None, 100, "The time limit of the job was reached.", id="clock"),
         pytest.param(signal.SIGTERM, None, "None", 100, "The session was cancelled.", id="cancelled at the end"),
         pytest.param(signal.SIGTERM, None, None, 50, "The session was cancelled.", id="squeue silent"),
+        pytest.param(signal.SIGTERM, None, "Unknown", 50, "The session was cancelled.", id="squeue does not know"),
+        pytest.param(
+            signal.SIGTERM, None, "NodeDown", 50, "Slurm ended the job. Its reason: NodeDown.", id="Slurm's own reason"
+        ),
         pytest.param(signal.SIGTERM, CAUSE, "None", 50, f"{CAUSE} Then: The session was cancelled.", id="failed"),
         pytest.param(None, CAUSE, None, 50, CAUSE, id="by itself"),
     ],

@@ -90,6 +90,31 @@ def test_a_gpu_that_is_too_small_asks_for_a_larger_one():
 
 
 @pytest.mark.parametrize(
+    "lines",
+    [
+        ["RuntimeError: Failed to find C compiler. Please specify via CC environment variable or set triton.knobs."],
+        ["torch._inductor.exc.InductorError: InvalidCxxCompiler: No working C++ compiler found in (None, 'g++')"],
+        ["FileNotFoundError: [Errno 2] No such file or directory: 'gcc'"],
+        [
+            "/tmp/llmh-x/t/tmp1/cuda_utils.c:6:10: fatal error: Python.h: No such file or directory",
+            "compilation terminated.",
+            "subprocess.CalledProcessError: Command '['/usr/bin/gcc', '/tmp/x.c']' returned non-zero exit status 1.",
+            "(APIServer pid=6) RuntimeError: Engine core initialization failed. See root cause above.",
+        ],
+    ],
+)
+def test_a_missing_compiler_is_told_in_the_compilers_words(lines):
+    failure = explain(lines, 1)
+    assert failure.cause.startswith("This node lacks what vLLM needs to compile GPU code while it starts:")
+    assert failure.deciding_line == lines[0]
+
+
+def test_a_file_that_is_not_there_is_not_taken_for_a_compiler():
+    failure = explain(["FileNotFoundError: [Errno 2] No such file or directory: '/models/abcc'"], 1)
+    assert "compile" not in failure.cause
+
+
+@pytest.mark.parametrize(
     "line",
     [
         "/bin/bash: line 1: module: command not found",

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
+import platform
 import shutil
 import stat
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
 
+from llm_hoster.engine.outcome import Outcome
 from tests.conftest import REPOSITORY
 
 TEMPLATE = REPOSITORY / "template"
+APP = "dev" if platform.machine() == "x86_64" else f"dev-{platform.machine()}"
 RENDER = """
 require "erb"
 require "ostruct"
@@ -59,10 +64,19 @@ def rendered_script(tmp_path, make_catalogue, prefix: str) -> Path:
 
 
 def app_that_tells(prefix: Path) -> None:
-    program = prefix / "app" / "dev" / "bin" / "llm-hoster"
+    program = prefix / "app" / APP / "bin" / "llm-hoster"
     program.parent.mkdir(parents=True)
     program.write_text('#!/bin/bash\necho "$0 $* ${PYTHONPATH-none} $PYTHONNOUSERSITE $USER"\n')
     program.chmod(0o755)
+    (program.parent / "python").symlink_to("/bin/sh")
+
+
+def assert_card_points_to_the_log(folder: Path) -> None:
+    outcome = json.loads((folder / "outcome.json").read_text())
+    assert set(outcome) == {field.name for field in dataclasses.fields(Outcome)}
+    assert outcome["reason"].startswith("The app cannot run on this node: output.log of this session says why.")
+    assert abs(outcome["ended_at"] - time.time()) < 60
+    (folder / "outcome.json").unlink()
 
 
 def test_before_makes_the_folder_private_and_a_secret(folder):
@@ -84,7 +98,7 @@ def test_script_becomes_the_app_of_the_sites_prefix(tmp_path, folder, make_catal
     app_that_tells(prefix)
     script = rendered_script(tmp_path, make_catalogue, str(prefix))
     run = bash(f'"{script}"', folder, PYTHONPATH="/somewhere", USER="ann")
-    assert run.stdout == f"{prefix}/app/dev/bin/llm-hoster serve none 1 ann\n"
+    assert run.stdout == f"{prefix}/app/{APP}/bin/llm-hoster serve none 1 ann\n"
 
 
 def test_script_expands_variables_of_the_prefix_but_executes_nothing(tmp_path, folder, make_catalogue):
@@ -93,17 +107,42 @@ def test_script_expands_variables_of_the_prefix_but_executes_nothing(tmp_path, f
     text = f"{tmp_path}/${{WHO}} $SAME `touch x` $(touch x)"
     script = rendered_script(tmp_path, make_catalogue, text)
     run = bash(f'"{script}"', folder, WHO="ann", SAME="$USER", USER="ann")
-    assert run.stdout.startswith(f"{prefix}/app/dev/bin/llm-hoster serve")
+    assert run.stdout.startswith(f"{prefix}/app/{APP}/bin/llm-hoster serve")
     assert not (folder / "x").exists()
 
 
 def test_script_says_what_is_missing(tmp_path, folder, make_catalogue):
     run = bash(f'"{rendered_script(tmp_path, make_catalogue, "/nowhere")}"', folder)
     assert run.returncode == 1
-    assert run.stderr.startswith("llm-hoster: /nowhere/app/dev: the app is not installed here")
+    assert run.stderr.startswith(f"llm-hoster: /nowhere/app/{APP}: the app is not installed here")
+    assert_card_points_to_the_log(folder)
     run = bash(f'"{rendered_script(tmp_path, make_catalogue, "/$NO_SUCH/x")}"', folder)
     assert run.returncode == 1
     assert "the variable NO_SUCH is not set on this node" in run.stderr
+    assert_card_points_to_the_log(folder)
+
+
+def test_script_says_which_python_this_node_lacks(tmp_path, folder, make_catalogue):
+    app_that_tells(tmp_path / "prefix")
+    python = tmp_path / "prefix" / "app" / APP / "bin" / "python"
+    python.unlink()
+    python.symlink_to("python3")
+    (python.parent / "python3").symlink_to("/only on the login node/bin/python3.11")
+    run = bash(f'"{rendered_script(tmp_path, make_catalogue, str(tmp_path / "prefix"))}"', folder)
+    assert run.returncode == 1
+    assert "it points to /only on the login node/bin/python3.11, which this node does not have." in run.stderr
+    assert_card_points_to_the_log(folder)
+
+
+@pytest.mark.parametrize(("machine", "name"), [("x86_64", "dev"), ("aarch64", "dev-aarch64")])
+def test_script_takes_the_app_of_the_nodes_architecture(tmp_path, folder, make_catalogue, machine, name):
+    uname = tmp_path / "programs" / "uname"
+    uname.parent.mkdir()
+    uname.write_text(f"#!/bin/sh\necho {machine}\n")
+    uname.chmod(0o755)
+    script = rendered_script(tmp_path, make_catalogue, "/nowhere")
+    run = bash(f'PATH="{uname.parent}:$PATH" "{script}"', folder)
+    assert run.stderr.startswith(f"llm-hoster: /nowhere/app/{name}: the app is not installed here")
 
 
 def test_after_waits_for_the_port_and_hands_it_over(folder):

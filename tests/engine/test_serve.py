@@ -190,6 +190,34 @@ def test_a_session_that_cannot_be_read_is_a_sentence_and_an_outcome(staged_root,
     assert "session.json: not a session of LLM Hoster" in session.outcome()["reason"]
 
 
+def test_a_data_dir_that_cannot_be_written_is_told_before_anything_starts(start_session, tmp_path):
+    (tmp_path / "file").write_text("")
+    session = start_session(SLEEPER, site={"data_dir": str(tmp_path / "file" / "data")})
+    assert session.process.wait(timeout=20) == 1
+    assert "data_dir of site.yml cannot be written on this node" in session.outcome()["reason"]
+    assert not (session.staged_root / "vllm.log").exists()
+    assert_nothing_is_left(session)
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        pytest.param({"site": {"cache_dir": "/proc/self"}}, "cache_dir of site.yml cannot be written", id="cache"),
+        pytest.param({"engine": {"target": "/opt/$NO_SUCH/vllm"}}, "a variable in this path of site.yml", id="engine"),
+        pytest.param(
+            {"engine": {"kind": "apptainer", "target": "/x.sif"}, "model": {"source": "/m/a,b"}},
+            "cannot be bound into an Apptainer image",
+            id="comma",
+        ),
+    ],
+)
+def test_a_session_that_cannot_be_started_leaves_no_folder_on_the_node(start_session, changes, sentence):
+    session = start_session(**changes)
+    assert session.process.wait(timeout=20) == 1
+    assert sentence in session.outcome()["reason"]
+    assert_nothing_is_left(session)
+
+
 def test_a_node_dir_that_is_too_long_for_sockets_is_refused(start_session, tmp_path):
     session = start_session(SLEEPER, site={"node_dir": str(tmp_path)})
     assert session.process.wait(timeout=20) == 1

@@ -1,12 +1,18 @@
 """gunicorn's configuration for one session. `serve` gives the socket; https://docs.gunicorn.org explains each name."""
 
+import resource
+
 # One process: a reply that is being written lives in its memory, where a reloaded page finds it again.
 workers = 1
 worker_class = "gthread"
 
+# A connection takes up to three files: its own, one to vLLM, and one for a large body. Where `accept` finds none left,
+# gunicorn's worker ends and takes every running reply with it; over this number connections just wait. `serve` raises
+# the limit, so that fewer than 512 is for nodes that allow very little.
+worker_connections = min(512, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 3)
+
 # A stream holds one thread from the first to the last token, an open page none. Threads that wait cost little.
-threads = 256
-worker_connections = 1000
+threads = worker_connections // 2
 
 # Time for pages to be answered after SIGTERM; the supervisor gives 5 s to all.
 graceful_timeout = 2

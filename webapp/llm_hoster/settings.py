@@ -11,8 +11,22 @@ from pathlib import Path
 SETTINGS_VARIABLE = "LLM_HOSTER_SETTINGS"
 
 
+class RuntimePaths:
+    """The files in a session's node-local folder that both the supervisor and the web app use."""
+
+    runtime_dir: Path
+
+    @property
+    def socket_path(self) -> Path:
+        return self.runtime_dir / "vllm.sock"
+
+    @property
+    def state_path(self) -> Path:
+        return self.runtime_dir / "state.json"
+
+
 @dataclass(frozen=True)
-class WebSettings:
+class WebSettings(RuntimePaths):
     """Times are Unix seconds. The secrets are kept out of `repr` so that no log can show them."""
 
     host: str
@@ -32,14 +46,6 @@ class WebSettings:
     su_per_hour: float
     base_url: str
     endpoint_file: Path
-
-    @property
-    def socket_path(self) -> Path:
-        return self.runtime_dir / "vllm.sock"
-
-    @property
-    def state_path(self) -> Path:
-        return self.runtime_dir / "state.json"
 
     @classmethod
     def from_file(cls, path: Path) -> WebSettings:

@@ -99,7 +99,9 @@ def _own_variables(engine: Engine, folders: Folders) -> dict[str, str]:
         "TMPDIR": str(folders.tmp_dir),
         "VLLM_RPC_BASE_PATH": str(folders.tmp_dir),
         # torch's groups listen on a dozen ports even for one process; off the network, since all of it is on one node.
+        # A site may name another device in the engine's `env`, which comes last.
         "GLOO_SOCKET_IFNAME": "lo",
+        "NCCL_SOCKET_IFNAME": "lo",
         "VLLM_NO_USAGE_STATS": "1",
         "DO_NOT_TRACK": "1",
         "PYTHONUNBUFFERED": "1",

@@ -15,6 +15,9 @@ GRACE_S = 5.0
 SQUEUE_TIMEOUT_S = 3.0
 # Slurm ends a job some seconds after its limit, never before; clocks of two machines may differ by a little.
 CLOCK_SLACK_S = 2.0
+# squeue's words for a job that Slurm ends for no reason of its own: somebody asked for it.
+NO_REASON = {"None", "Unknown", "N/A", "(null)"}
+REASON_LIMIT = 120
 
 
 def reason_of_end(
@@ -25,6 +28,8 @@ def reason_of_end(
         return cause or "The session ended."
     if slurm_reason == "TimeLimit" or (slurm_reason is None and now >= ends_at - CLOCK_SLACK_S):
         end = "The time limit of the job was reached."
+    elif slurm_reason is not None and slurm_reason not in NO_REASON:
+        end = f"Slurm ended the job. Its reason: {slurm_reason[:REASON_LIMIT]}."
     elif "SLURM_JOB_ID" in os.environ:
         end = "The session was cancelled."
     else:
@@ -33,7 +38,7 @@ def reason_of_end(
 
 
 def ask_slurm_reason() -> str | None:
-    """squeue's word for why our job is being ended: TimeLimit, None (cancelled), ...; None when it does not say."""
+    """squeue's word for why our job ends: TimeLimit, NodeDown, or "None" when cancelled; None if it is silent."""
     job_id = os.environ.get("SLURM_JOB_ID")
     if job_id is None:
         return None

@@ -16,6 +16,9 @@ USAGE_LINE = re.compile(r"^vllm( \w+)?: error: ")
 SHELL_LINE = re.compile(r"(: command not found|: No such file or directory|: Permission denied|: not found)$")
 VALIDATION_ERRORS = re.compile(r"\d+ validation errors? for ")
 DEAD_WORKER = re.compile(r"(died|exited) unexpectedly|\(exit code: -?\d+\)")
+# What the compiler said, which the error of the program that called it does not repeat.
+COMPILER_LINE = re.compile(r": fatal error: ")
+FAILED_COMPILER = re.compile(r"CalledProcessError: Command '\[?'(\S*[/-])?(gcc|g\+\+|cc|c\+\+|clang\+*)'")
 # Such an error only passes on what an earlier one has said.
 PASSED_ON = re.compile(r"root cause|EngineDeadError|EngineCore encountered an issue|Worker failed with error")
 
@@ -93,6 +96,12 @@ CAUSES = (
         "The model's weight files are missing or incomplete. They must be downloaded again.",
     ),
     (
+        r"Failed to find C compiler|No working C\+\+ compiler|fatal error: \S+: No such file|"
+        r"No such file or directory: '(\S*[/-])?(gcc|g\+\+|cc|c\+\+|clang\+*)'|" + FAILED_COMPILER.pattern,
+        "This node lacks what vLLM needs to compile GPU code while it starts: "
+        "a C compiler (gcc) and the header files of the engine's Python (Python.h). Tell the site's support.",
+    ),
+    (
         r"No space left on device|Disk quota exceeded",
         "A folder that vLLM writes to is full. Free some space in your folders, then launch again.",
     ),
@@ -141,7 +150,14 @@ def deciding_line(lines: Sequence[str]) -> str | None:
 
 
 def _with_detail(texts: Sequence[str], index: int) -> str:
-    """Pydantic says what is wrong in the first indented line after its error, and adds the type and the input."""
+    """
+    Give the line that says more than the error itself.
+
+    Pydantic says what is wrong in the first indented line after its error, and adds the type and the input. A compiler
+    has said it before the program that called it gave up.
+    """
+    if FAILED_COMPILER.search(texts[index]):
+        return next((text.strip() for text in reversed(texts[:index]) if COMPILER_LINE.search(text)), texts[index])
     if VALIDATION_ERRORS.search(texts[index]):
         for text in texts[index + 1 :]:
             if text.startswith("  "):

@@ -19,8 +19,8 @@ UNKNOWN_END = (
 
 
 @dataclass(frozen=True)
-class Account:
-    """Times and money of the session; times are Unix seconds."""
+class Charge:
+    """What the session costs, and from when to when; times are Unix seconds."""
 
     started_at: float
     ends_at: float
@@ -47,9 +47,9 @@ class Outcome:
 class OutcomeFile:
     """outcome.json of one session."""
 
-    def __init__(self, path: Path, account: Account, log: Path) -> None:
+    def __init__(self, path: Path, charge: Charge, log: Path) -> None:
         self._path = path
-        self._account = account
+        self._charge = charge
         self._log = log
         self.written_at = 0.0
 
@@ -59,10 +59,10 @@ class OutcomeFile:
         self.written_at = now
         outcome = Outcome(
             reason=reason,
-            started_at=self._account.started_at,
+            started_at=self._charge.started_at,
             ended_at=now if has_ended else None,
-            su_used=self._account.su_used(now),
-            su_estimate=self._account.su_estimate,
+            su_used=self._charge.su_used(now),
+            su_estimate=self._charge.su_estimate,
             log=str(self._log) if self._log.exists() else None,
             deciding_line=deciding_line,
         )

@@ -19,7 +19,7 @@ from llm_hoster.engine.engine_process import EngineProcess
 from llm_hoster.engine.folders import Folders
 from llm_hoster.engine.guard import Guard, adopt_orphans
 from llm_hoster.engine.job_log import say
-from llm_hoster.engine.outcome import UNKNOWN_END, Account, OutcomeFile
+from llm_hoster.engine.outcome import UNKNOWN_END, Charge, OutcomeFile
 from llm_hoster.engine.state import State, StateName, write_state
 from llm_hoster.engine.web_process import WebProcess
 
@@ -47,21 +47,21 @@ class Supervisor:
         self,
         engine: EngineProcess,
         folders: Folders,
-        account: Account,
+        charge: Charge,
         outcome_path: Path,
         *,
         failed_stay_s: float = FAILED_STAY_S,
     ) -> None:
         self._engine = engine
         self._folders = folders
-        self._account = account
-        self._outcome = OutcomeFile(outcome_path, account, engine.log)
+        self._charge = charge
+        self._outcome = OutcomeFile(outcome_path, charge, engine.log)
         self._failed_stay_s = failed_stay_s
         self._wake: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._web: WebProcess | None = None
         self._guard: Guard | None = None
         self._state: StateName = "starting"
-        self._since = account.started_at
+        self._since = charge.started_at
         self._cause: str | None = None
         self._deciding_line: str | None = None
         self._ready_at: float | None = None
@@ -170,7 +170,7 @@ class Supervisor:
         elif self._state == "starting" and self._engine.is_healthy():
             self._engine.finish_steps()
             self._ready_at = time.time()
-            self._enter("ready", f"vLLM answers {self._ready_at - self._account.started_at:.1f} s after our start")
+            self._enter("ready", f"vLLM answers {self._ready_at - self._charge.started_at:.1f} s after our start")
             self._write_state()
 
     def _fail(self, cause: str, deciding_line: str | None) -> None:
@@ -202,7 +202,7 @@ class Supervisor:
 
     def _write_end(self, cause: str | None, *, slurm_reason: str | None) -> None:
         reason = reason_of_end(
-            self._signal, cause, slurm_reason=slurm_reason, ends_at=self._account.ends_at, now=time.time()
+            self._signal, cause, slurm_reason=slurm_reason, ends_at=self._charge.ends_at, now=time.time()
         )
         self._outcome.write(reason, has_ended=True, deciding_line=self._deciding_line)
 
@@ -211,7 +211,7 @@ class Supervisor:
         state = State(
             state=self._state,
             since=self._since,
-            started_at=self._account.started_at,
+            started_at=self._charge.started_at,
             log=str(self._engine.log),
             cause=self._cause,
             deciding_line=self._deciding_line,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import queue
-import shutil
 import sys
 import tempfile
 import time
@@ -17,7 +16,7 @@ from llm_hoster.catalogue.compiled import Catalogue, Engine, Model
 from llm_hoster.engine.command import build_command, build_environment
 from llm_hoster.engine.ending import GRACE_S, end_processes
 from llm_hoster.engine.engine_process import EngineProcess
-from llm_hoster.engine.folders import Folders, make_folders
+from llm_hoster.engine.folders import Folders, make_cache_dir, runtime_dir_in
 from llm_hoster.engine.guard import Guard, adopt_orphans
 from llm_hoster.errors import EngineError
 
@@ -47,13 +46,13 @@ def verify(prefix: Path, engine_name: str | None, catalogue: Path | None, model:
     os.umask(0o077)
     prefix = prefix.resolve()
     engine = _from_catalogue(catalogue, engine_name) if catalogue else _installed_engine(prefix, engine_name)
-    work_dir = Path(tempfile.mkdtemp(prefix="llmh-verify-"))
-    folders = make_folders(Path("/tmp"), work_dir / "cache")  # noqa: S108 - mkdtemp makes a private folder in it
-    try:
-        is_good = _try(engine, _model(model or prefix / "models" / "tiny"), folders, work_dir / "vllm.log", timeout_s)
-    finally:
-        shutil.rmtree(folders.runtime_dir, ignore_errors=True)
-        shutil.rmtree(work_dir, ignore_errors=True)
+    with (
+        tempfile.TemporaryDirectory(prefix="llmh-verify-", ignore_cleanup_errors=True) as work_dir,
+        runtime_dir_in(Path("/tmp")) as runtime_dir,  # noqa: S108 - a private folder is made in it
+    ):
+        folders = Folders(runtime_dir, make_cache_dir(Path(work_dir) / "cache"))
+        log = Path(work_dir) / "vllm.log"
+        is_good = _try(engine, _model(model or prefix / "models" / "tiny"), folders, log, timeout_s)
     sys.exit(0 if is_good else 1)
 
 
