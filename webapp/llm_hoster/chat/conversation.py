@@ -1,8 +1,9 @@
 """
 The conversations of this job on disk: one SQLite file for each job, written by this process alone.
 
-Network file systems have no dependable locks and no shared memory, hence no WAL; every write is durable when it
-returns.
+Network file systems have no dependable locks and no shared memory. So there is no WAL; every write is durable when it
+returns. And SQLite takes no locks: Lustre without flock and NFS without lockd refuse them, and nothing could be written
+at all. It needs none, since gunicorn has one worker and the file's name is that of the job's own session.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import quote
 
 from llm_hoster.chat.message import Conversation, Message, title_of
 from llm_hoster.chat.row import INSERT_MESSAGE, MESSAGE_COLUMNS, UPDATE_MESSAGE, message_from_row, row_from_message
@@ -40,7 +42,8 @@ class ConversationStore:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
         path.chmod(0o600)
-        self._database = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+        address = f"file:{quote(os.fsencode(path.absolute()))}?vfs=unix-none"
+        self._database = sqlite3.connect(address, uri=True, check_same_thread=False, isolation_level=None)
         self._database.row_factory = sqlite3.Row
         self._database.execute("PRAGMA journal_mode = TRUNCATE")
         self._database.execute("PRAGMA synchronous = FULL")
