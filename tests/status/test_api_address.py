@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from llm_hoster.settings import WebSettings
 from llm_hoster.status.snippet import curl_snippet, python_snippet
 from tests.live_engine import LiveEngine
 from tests.web_session import API_KEY, HOST, MakeClient, MakeSettings, WebServer
@@ -32,6 +33,16 @@ def test_the_key_is_in_no_snippet_and_on_no_other_page(make_client: MakeClient, 
 
     assert API_KEY not in curl_snippet(settings) + python_snippet(settings)
     assert API_KEY not in client.get("/").get_data(as_text=True)
+
+
+@pytest.mark.parametrize("snippet", [curl_snippet, python_snippet])
+def test_a_snippet_says_where_it_works_and_passes_the_proxy_by(
+    make_settings: MakeSettings, snippet: Callable[[WebSettings], str]
+) -> None:
+    text = snippet(make_settings())
+
+    assert text.startswith("# Works on the cluster only")
+    assert "--noproxy '*'" in text or f"no_proxy={HOST}" in text
 
 
 @pytest.mark.engine

@@ -7,15 +7,18 @@ import shlex
 
 from llm_hoster.settings import WebSettings
 
+WHERE = "# Works on the cluster only: on a login node, in a job or in a notebook there."
+
 
 def curl_snippet(settings: WebSettings) -> str:
     """Hand the key to curl on its standard input: its arguments can be read by everyone on the node."""
     body = {"model": settings.served_model_name, "messages": [{"role": "user", "content": "Say hello."}]}
     read_key = "import json, sys; print(json.load(open(sys.argv[1]))['api_key'])"
     return (
+        f"{WHERE}\n"
         f"ENDPOINT={shlex.quote(str(settings.endpoint_file))}\n"
         f'KEY=$(python3 -c "{read_key}" "$ENDPOINT")\n'
-        f"curl --config - {shlex.quote(settings.base_url + '/chat/completions')} \\\n"
+        f"curl --noproxy '*' --config - {shlex.quote(settings.base_url + '/chat/completions')} \\\n"
         f"  --header 'Content-Type: application/json' \\\n"
         f"  --data {shlex.quote(json.dumps(body))} <<EOF\n"
         'header = "Authorization: Bearer $KEY"\n'
@@ -25,6 +28,8 @@ def curl_snippet(settings: WebSettings) -> str:
 
 def python_snippet(settings: WebSettings) -> str:
     return (
+        f"{WHERE}\n"
+        f"# Where a proxy is set (http_proxy), first: export no_proxy={settings.host}\n"
         "import json\n"
         "from openai import OpenAI\n\n"
         f"with open({str(settings.endpoint_file)!r}) as file:\n"
