@@ -145,16 +145,10 @@ class SmokeSteps:
         """Send a message as the page's script does, and read the reply's own stream."""
         composer = self.page.find_form("/messages")
         assert composer is not None  # noqa: S101 - the step before
-        self.visitor.headers["HX-Request"] = "true"
-        turn = self.read(self.send(composer, self.chat_url, message=QUESTION))
-        del self.visitor.headers["HX-Request"]
-        events_url = turn.attribute("data-events")
-        if events_url is None:
-            raise SmokeError("The answer to the message names no stream of events.")
         began = time.monotonic()
         pieces: list[str] = []
         first_s = 0.0
-        for name, data in self.read_events(urljoin(self.chat_url, events_url.partition("?")[0])):
+        for name, data in self.read_events(composer):
             if name == "text":
                 first_s = first_s or time.monotonic() - began
                 pieces.append(data)
@@ -167,10 +161,19 @@ class SmokeSteps:
             raise SmokeError(f"The reply came in {len(pieces)} piece(s), so it was not streamed.")
         return f"«{text[:13]} ... {text[-6:]}» in {len(pieces)} pieces, the first after {first_s:.2f} s"
 
-    def read_events(self, url: str) -> Iterator[tuple[str, str]]:
-        """Yield each server-sent event: its name, and its data when that is a text."""
+    def read_events(self, composer: Form) -> Iterator[tuple[str, str]]:
+        """Send the question; yield each server-sent event of the answer: its name, and its data when that is a text."""
         name = ""
-        with self.visitor.get(url, stream=True, timeout=REQUEST_TIMEOUT_S) as answer:
+        with self.visitor.request(
+            composer.method,
+            urljoin(self.chat_url, composer.action),
+            data={**composer.fields, "message": QUESTION},
+            headers={"Accept": "text/event-stream"},
+            stream=True,
+            timeout=REQUEST_TIMEOUT_S,
+        ) as answer:
+            if not answer.ok:
+                raise SmokeError(f"The message was answered with {answer.status_code}: {gist(answer)}")
             for line in answer.iter_lines(chunk_size=None, decode_unicode=True):
                 if line.startswith("event: "):
                     name = line[7:]

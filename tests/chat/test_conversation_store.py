@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 import stat
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -64,6 +66,27 @@ def test_the_last_used_conversation_comes_first(open_store: OpenStore) -> None:
 
     assert [conversation.id for conversation in store.conversations()] == ["a", "b"]
     assert [message.content for message in store.messages("a")] == ["a", "x", "a", "x"]
+
+
+def test_a_file_system_that_gives_no_locks_is_written_all_the_same(open_store: OpenStore) -> None:
+    """Another process holds what SQLite would ask for, which fails as it fails where there are no locks at all."""
+    store = open_store()
+    hold = "import fcntl, sys; file = open(sys.argv[1], 'r+b'); fcntl.lockf(file, fcntl.LOCK_EX); print(flush=True); input()"
+    command = [sys.executable, "-c", hold, str(store.path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        assert holder.stdin is not None and holder.stdout is not None
+        holder.stdout.readline()
+        store.add_turn(Message("c", "user", "Hello"), Message("c", "assistant", "Hi"))
+        holder.stdin.close()
+
+    assert [message.content for message in store.messages("c")] == ["Hello", "Hi"]
+
+
+def test_a_path_may_hold_what_an_address_may_not(tmp_path: Path) -> None:
+    path = tmp_path / "100% of a?vfs=unix#1 'home' \N{SNOWMAN}" / "job&x.sqlite3"
+    ConversationStore(path).close()
+
+    assert path.stat().st_size > 0
 
 
 def test_nothing_is_half_written_when_a_write_fails(open_store: OpenStore) -> None:

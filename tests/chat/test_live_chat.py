@@ -8,6 +8,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from html import unescape
+from typing import Any
 
 import pytest
 import requests
@@ -22,6 +23,16 @@ CHAT = "c" * 32
 GREETING = "Hello! I am the tiny model of LLM Hoster."
 
 
+def read_events(response: requests.Response) -> Iterator[tuple[str, Any]]:
+    assert response.headers["Content-Type"].startswith("text/event-stream")
+    name = ""
+    for line in response.iter_lines(1, decode_unicode=True):
+        if line.startswith("event: "):
+            name = line.removeprefix("event: ")
+        elif line.startswith("data: "):
+            yield name, json.loads(line.removeprefix("data: "))
+
+
 class ChatPage:
     """What a browser does with the page, without a browser."""
 
@@ -30,17 +41,19 @@ class ChatPage:
         self.browser = server.browser()
 
     def ask(self, text: str, chat: str = CHAT) -> str:
-        """
-        Send a message as htmx does, and name the address of all of the reply's events.
-
-        The answer may show the first of them already, or all; tests want them all.
-        """
-        response = self.browser.post(
-            f"{self.url}/chat/{chat}/messages", data={"message": text}, headers={"HX-Request": "true"}, timeout=30
-        )
-        assert response.status_code == 200, response.text
-        found = re.search(r'id="message-(\w+)" class="message message-assistant"', response.text)
-        assert found is not None, response.text
+        """Send a message as the page's script does, hang up after the turn, and name the address of all its events."""
+        with self.browser.post(
+            f"{self.url}/chat/{chat}/messages",
+            data={"message": text},
+            headers={"Accept": "text/event-stream"},
+            stream=True,
+            timeout=30,
+        ) as response:
+            assert response.status_code == 200, response.text
+            name, turn = next(read_events(response))
+        assert name == "turn"
+        found = re.search(r'id="message-(\w+)" class="message message-assistant"', turn["html"])
+        assert found is not None, turn
         return f"{self.url}/chat/replies/{found[1]}/events?after=0"
 
     def events_address(self, html: str) -> str:
@@ -51,15 +64,9 @@ class ChatPage:
     def page(self, chat: str = CHAT) -> str:
         return self.browser.get(f"{self.url}/chat/{chat}", timeout=30).text
 
-    def events(self, address: str) -> Iterator[tuple[str, object]]:
+    def events(self, address: str) -> Iterator[tuple[str, Any]]:
         with self.browser.get(address, stream=True, timeout=60) as response:
-            assert response.headers["Content-Type"].startswith("text/event-stream")
-            name = ""
-            for line in response.iter_lines(1, decode_unicode=True):
-                if line.startswith("event: "):
-                    name = line.removeprefix("event: ")
-                elif line.startswith("data: "):
-                    yield name, json.loads(line.removeprefix("data: "))
+            yield from read_events(response)
 
     def whole_reply(self, address: str) -> tuple[str, str]:
         """Read to the end: the streamed text, and the finished message as HTML."""
@@ -68,7 +75,7 @@ class ChatPage:
             if name == "text":
                 text += str(data)
             if name == "done":
-                html = data["html"]  # type: ignore[index]
+                html = data["html"]
         return text, html
 
     def stop(self, address: str) -> None:
@@ -185,6 +192,23 @@ def test_a_conversation_too_long_for_the_model_is_told_in_a_sentence(chat: ChatP
     assert "longer than the 2,048 tokens that the model can read" in html
     text, _ = chat.whole_reply(chat.ask("Say hello."))
     assert text.strip() == GREETING
+
+
+def test_the_answer_to_send_is_the_turn_and_then_the_whole_reply(chat: ChatPage) -> None:
+    address = f"{chat.url}/chat/{CHAT}/messages"
+    headers = {"Accept": "text/event-stream"}
+    with chat.browser.post(
+        address, data={"message": "Count to twenty."}, headers=headers, stream=True, timeout=60
+    ) as response:
+        events = list(read_events(response))
+
+    names = [name for name, _ in events]
+    assert names[0] == "turn"
+    assert names[-1] == "done"
+    assert "Count to twenty." in events[0][1]["html"]
+    assert events[0][1]["url"] == f"/chat/{CHAT}"
+    assert "Count to twenty." in events[0][1]["conversations"]
+    assert "".join(data for name, data in events if name == "text").strip().endswith("nineteen twenty")
 
 
 def test_without_scripts_a_form_is_enough(chat: ChatPage) -> None:

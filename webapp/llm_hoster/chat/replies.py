@@ -69,6 +69,7 @@ class Replies:
             self._store.add_turn(question, reply.message)
         except sqlite3.Error as error:
             self.stop(reply.id)
+            written.set()
             raise HTTPError(507, f"The message could not be saved ({error}).", code="not_saved") from error
         written.set()
         threading.Thread(target=self._save_while_running, args=(reply,), daemon=True).start()
@@ -102,8 +103,8 @@ class Replies:
             call.close()
             with self._lock:
                 self._calls.pop(reply.id, None)
-        if written.wait(SILENCE_TIMEOUT_S):
-            self._save(reply)
+        written.wait()
+        self._save(reply)
 
     def _read_engine(self, reply: Reply, call: EngineCall, body: bytes) -> None:
         call.send("POST", "/v1/chat/completions", body=body, headers={"Content-Type": "application/json"})

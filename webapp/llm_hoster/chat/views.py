@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterator
 from typing import Any
 
-from flask import Blueprint, Response, make_response, redirect, render_template, request, stream_with_context, url_for
+from flask import Blueprint, Response, redirect, render_template, request, stream_with_context, url_for
 from werkzeug.wrappers import Response as BaseResponse
 
 from llm_hoster.chat.markdown import render_markdown
 from llm_hoster.chat.message import Message, new_id
-from llm_hoster.chat.reply import Event, Reply
+from llm_hoster.chat.reply import Event, Reply, Snapshot
 from llm_hoster.current import current_engine_state, current_replies, current_store
 from llm_hoster.errors import HTTPError
 from llm_hoster.status.engine_notice import not_ready
@@ -21,6 +22,8 @@ bp.add_app_template_filter(render_markdown, "markdown")
 
 HEARTBEAT_S = 15.0  # Shorter than any proxy's time-out, and how a gone browser is noticed.
 MESSAGE_LIMIT = 1_000_000
+EVENT_STREAM = "text/event-stream"
+EMPTY_SNAPSHOT = Snapshot(html="", tail="", reasoning="", number=0)
 
 
 @bp.get("/")
@@ -49,7 +52,11 @@ def create() -> BaseResponse:
 
 @bp.post("/chat/<conversation_id>/messages")
 def send(conversation_id: str) -> BaseResponse:
-    """Ask the model, and show the question with its reply that has begun."""
+    """
+    Ask the model. The page's script gets the turn and its reply as one stream of events, a plain form the page.
+
+    One answer and not two requests, because a browser takes longer for a second one than a model for its first token.
+    """
     text = require_message(request.form)
     if len(conversation_id) != 32 or not conversation_id.isalnum():
         raise HTTPError(404, "There is no such conversation in this session.", code="not_found")
@@ -58,17 +65,20 @@ def send(conversation_id: str) -> BaseResponse:
         raise not_ready(state)
     question, reply = current_replies().start(conversation_id, text)
     page = url_for("chat.show", conversation_id=conversation_id)
-    if request.headers.get("HX-Request") != "true":
+    if request.accept_mimetypes.best != EVENT_STREAM:
         return redirect(page, 303)
-    conversations = current_store().conversations()
-    response = make_response(
-        render_template(
-            "chat/_turn.html", messages=[question, reply.message], conversations=conversations,
-            conversation_id=conversation_id, snapshots=snapshots([reply.message]),
-        )
-    )  # fmt: skip
-    response.headers["HX-Push-Url"] = page
-    return response
+    turn = {
+        "html": render_template(
+            "chat/_turn.html", messages=[question, reply.message], snapshots={reply.id: EMPTY_SNAPSHOT}
+        ),
+        "conversations": render_template(
+            "chat/_conversation_list.html",
+            conversations=current_store().conversations(),
+            conversation_id=conversation_id,
+        ),
+        "url": page,
+    }
+    return event_response(follow(reply, 0), reply.message, first=encode_event("turn", turn))
 
 
 @bp.get("/chat/replies/<reply_id>/events")
@@ -81,11 +91,7 @@ def events(reply_id: str) -> Response:
     seen = request.headers.get("Last-Event-ID") or request.args.get("after", "0")
     number = int(seen) if seen.isdecimal() else 0
     stream = follow(reply, number) if reply is not None else iter([Event(number + 1, "done", None)])
-    response = Response(
-        stream_with_context(encode_events(stream, message)), content_type="text/event-stream; charset=utf-8"
-    )
-    response.headers["X-Accel-Buffering"] = "no"
-    return response
+    return event_response(stream, message)
 
 
 @bp.post("/chat/replies/<reply_id>/stop")
@@ -137,6 +143,14 @@ def follow(reply: Reply, number: int) -> Iterator[Event | None]:
     return reply.read(number, heartbeat_s=HEARTBEAT_S)
 
 
+def event_response(events: Iterator[Event | None], message: Message, *, first: str = "") -> Response:
+    """Stream events, after a `first` one that belongs to this answer alone."""
+    stream = itertools.chain([first] if first else [], encode_events(events, message))
+    response = Response(stream_with_context(stream), content_type=f"{EVENT_STREAM}; charset=utf-8")
+    response.headers["X-Accel-Buffering"] = "no"
+    return response
+
+
 def encode_events(events: Iterator[Event | None], message: Message) -> Iterator[str]:
     """Write server-sent events; the last one carries the finished message as the page would show it."""
     yield "retry: 1000\n\n"
@@ -150,4 +164,10 @@ def encode_events(events: Iterator[Event | None], message: Message) -> Iterator[
                 "html": render_template("chat/_message.html", message=message, snapshots={}),
                 "state": message.state,
             }
-        yield f"id: {event.number}\nevent: {event.name}\ndata: {json.dumps(data)}\n\n"
+        yield encode_event(event.name, data, number=event.number)
+
+
+def encode_event(name: str, data: Any, *, number: int | None = None) -> str:
+    """Write one event; its number is where a reader that was cut off begins again."""
+    identity = "" if number is None else f"id: {number}\n"
+    return f"{identity}event: {name}\ndata: {json.dumps(data)}\n\n"

@@ -1,23 +1,35 @@
 // The message box: Enter sends, the box grows, what could not be sent stays, and Send becomes Stop.
 import { announce } from "./announcer.js";
+import { send } from "./send.js";
+
+let isSending = false;
 
 export function watchComposer() {
   document.addEventListener("keydown", onKey);
+  document.addEventListener("submit", onSubmit);
   document.addEventListener("input", (event) => {
     if (event.target.id === "message") fit(event.target);
   });
   document.addEventListener("click", onClick);
-  document.addEventListener("htmx:beforeRequest", (event) => {
-    if (event.detail.elt.id === "composer") showError("");
-  });
-  document.addEventListener("htmx:afterRequest", (event) => {
-    if (event.detail.elt.id === "composer" && event.detail.successful) clear();
-  });
-  document.addEventListener("htmx:sendError", () => {
-    showError("The session cannot be reached. Your text is still here: send it again in a moment.");
-  });
   document.addEventListener("htmx:load", () => showStop());
   document.addEventListener("reply:end", () => showStop());
+}
+
+async function onSubmit(event) {
+  if (event.target.id !== "composer") return;
+  event.preventDefault();
+  if (isSending || isBusy()) return;
+  isSending = true;
+  showError(null);
+  try {
+    await send(event.target, event.submitter);
+    clear();
+  } catch (error) {
+    showError(error ?? sentence("The session cannot be reached. Your text is still here: send it again in a moment."));
+  } finally {
+    isSending = false;
+    showStop();
+  }
 }
 
 function onKey(event) {
@@ -30,7 +42,7 @@ function onKey(event) {
 function onClick(event) {
   if (event.target.id === "stop") runningStop()?.requestSubmit();
   if (event.target.closest("[data-dismiss]")) {
-    showError("");
+    showError(null);
     document.getElementById("message")?.focus();
   }
 }
@@ -62,13 +74,17 @@ function showStop() {
   document.getElementById("send").hidden = isBusy();
 }
 
-function showError(text) {
+// Shows the server's own fragment, or a line of ours, and with null nothing.
+function showError(content) {
   const place = document.getElementById("error");
   if (!place) return;
-  place.replaceChildren();
-  if (!text) return;
+  const server = content?.querySelector("#error");
+  place.replaceChildren(...(server ? server.childNodes : content ? [content] : []));
+  if (content) announce(place.querySelector("p").textContent);
+}
+
+function sentence(text) {
   const line = document.createElement("p");
   line.textContent = text;
-  place.append(line);
-  announce(text);
+  return line;
 }

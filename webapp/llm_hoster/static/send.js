@@ -1,0 +1,58 @@
+// Sending a message. The answer is one stream: first the turn as the page shows it, then the events of its reply.
+import { Reply, fragmentOf } from "./reply.js";
+
+// Resolves when the turn is in the page, and rejects with a fragment for the error's place, or with null when the
+// session cannot be reached.
+export async function send(form, submitter) {
+  const answer = await fetch(form.action, {
+    method: "POST",
+    body: new URLSearchParams(new FormData(form, submitter)),
+    headers: { Accept: "text/event-stream", "HX-Request": "true" }, // An error comes as htmx would get it.
+  }).catch(() => { throw null; });
+  if (!answer.ok) throw fragmentOf(await answer.text());
+  return new Promise((resolve, reject) => { readTurn(answer, resolve).catch(() => reject(null)); });
+}
+
+async function readTurn(answer, resolve) {
+  let reply = null;
+  try {
+    await readEvents(answer.body, (event) => {
+      if (reply) return reply.take(event);
+      reply = showTurn(event.data);
+      resolve();
+    });
+  } catch (error) {
+    if (!reply) throw error;
+  }
+  if (reply && !reply.isDone) reply.follow(); // Cut off: the reply goes on without us, and its rest is read anew.
+}
+
+function showTurn({ html, conversations, url }) {
+  const turn = fragmentOf(html);
+  const added = [...turn.children];
+  document.getElementById("messages").append(turn);
+  history.pushState(null, "", url);
+  // After the first token, which must not wait for this.
+  setTimeout(() => {
+    document.getElementById("conversation-list").replaceWith(fragmentOf(conversations));
+    added.filter((element) => element.isConnected).forEach((element) => window.htmx.process(element));
+  });
+  return new Reply(added.at(-1));
+}
+
+// Reads server-sent events; a chunk may end anywhere.
+async function readEvents(body, take) {
+  const reader = body.getReader();
+  const decoder = new TextDecoder();
+  let pending = "";
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) return;
+    const blocks = (pending + decoder.decode(value, { stream: true })).split("\n\n");
+    pending = blocks.pop();
+    for (const block of blocks) {
+      const fields = Object.fromEntries(block.split("\n").map((line) => [line.split(": ", 1)[0], line.slice(line.indexOf(": ") + 2)]));
+      if (fields.event) take({ name: fields.event, number: Number(fields.id), data: JSON.parse(fields.data) });
+    }
+  }
+}
