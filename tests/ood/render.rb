@@ -67,12 +67,15 @@ def binding_for(kind, values)
   end
 end
 
-def render(request)
-  path = request.fetch("file")
+# Only submit.yml.erb is given its file name.
+COMPILED = Hash.new do |compiled, path|
   erb = ERB.new(File.read(path), trim_mode: "-")
-  # Only submit.yml.erb is given its file name.
-  erb.filename = path if request["kind"] == "submit"
-  text = erb.result(binding_for(request.fetch("kind"), request.fetch("values")))
+  erb.filename = path if File.basename(path) == "submit.yml.erb"
+  compiled[path] = erb
+end
+
+def render(request)
+  text = COMPILED[request.fetch("file")].result(binding_for(request.fetch("kind"), request.fetch("values")))
   File.write(request["to"], text) if request["to"]
   answer = { "text" => text, "yaml" => nil, "html" => nil, "error" => nil }
   answer["yaml"] = YAML.safe_load(text) if request["kind"] == "submit"

@@ -29,11 +29,10 @@ class Rendered:
 
 
 def combinations(catalogue: Catalogue) -> Iterator[dict[str, str]]:
-    """Give what the form can send and Launch accepts; of the hours those at which a QoS begins or ends."""
+    """Give what the form can send and Launch accepts; of the hours the last of each QoS."""
     for gpu_type, offers in catalogue.offers.items():
         for num_gpus, offer in offers.items():
-            ends = {qos.max_hours for qos in offer.qos}
-            hours = sorted({1} | ends | {end + 1 for end in ends if end < max(ends)})
+            hours = sorted({qos.max_hours for qos in offer.qos})
             for model, each, email in itertools.product(offer.models, hours, ("0", "1")):
                 yield {
                     "form_id": catalogue.form_id,
