@@ -71,13 +71,14 @@ def test_the_last_used_conversation_comes_first(open_store: OpenStore) -> None:
 def test_a_file_system_that_gives_no_locks_is_written_all_the_same(open_store: OpenStore) -> None:
     """Another process holds what SQLite would ask for, which fails as it fails where there are no locks at all."""
     store = open_store()
-    hold = "import fcntl, sys; file = open(sys.argv[1], 'r+b'); fcntl.lockf(file, fcntl.LOCK_EX); print(flush=True); input()"
+    hold = "import fcntl, sys; f = open(sys.argv[1], 'r+b'); fcntl.lockf(f, fcntl.LOCK_EX); print(flush=True); input()"
     command = [sys.executable, "-c", hold, str(store.path)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
         assert holder.stdin is not None and holder.stdout is not None
         holder.stdout.readline()
         store.add_turn(Message("c", "user", "Hello"), Message("c", "assistant", "Hi"))
-        holder.stdin.close()
+        holder.stdin.write(b"\n")
+        holder.stdin.flush()
 
     assert [message.content for message in store.messages("c")] == ["Hello", "Hi"]
 

@@ -1,11 +1,13 @@
-"""Real vLLM under the supervisor: from the start to a reply and a clean end, a dead start, and `verify`."""
+"""
+Real vLLM under the supervisor: from the start to a reply and a clean end, and a dead start.
+
+Each needs a vLLM of its own, which takes half a minute. All else is asked of the one in tests/live_engine.py, or of
+small programs in vLLM's place.
+"""
 
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
@@ -46,11 +48,3 @@ def test_a_model_that_is_not_there_is_told_in_a_sentence(start_session, prefix):
     assert state.deciding_line.startswith("huggingface_hub.errors.HFValidationError: Repo id must be")
     assert session.stop() == 0
     assert list(session.node_dir.iterdir()) == []
-
-
-def test_verify_prints_each_step_and_the_first_answer(prefix: Path, tiny_model: Path):
-    command = [sys.executable, "-m", "llm_hoster", "verify", "--prefix", str(prefix), "--model", str(tiny_model)]
-    run = subprocess.run(command, capture_output=True, text=True, timeout=START_TIMEOUT_S)
-    assert run.returncode == 0, run.stdout + run.stderr
-    assert "Hello! I am the tiny model of LLM Hoster." in run.stdout
-    assert run.stdout.endswith("The engine works.\n")
