@@ -18,6 +18,7 @@ import json
 import os
 import platform
 import re
+import shlex
 import shutil
 import sys
 import time
@@ -26,7 +27,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from environment import MADE_FROM, REPOSITORY, InstallError, make_app, make_engine, run, vllm_version
+from environment import REPOSITORY, InstallError, make_app, make_engine, run, vllm_version
 
 COMPLETE = "installed.json"
 STARTED = ".installing"
@@ -83,18 +84,18 @@ class Installation:
             self.install_tiny_model(engine)
         say(f"{self.prefix}: complete, {time.monotonic() - self.started:.1f} s")
         if not self.is_develop:
-            say(next_steps(self.prefix, app.name, engine.name, accelerator))
+            say(next_steps(self.prefix, app, engine.name, accelerator))
 
     def install_app(self) -> Path:
         if self.is_develop:
             lock = REPOSITORY / "requirements" / "test.lock"
             made_from = {"lock": sha256(lock), "source": str(REPOSITORY)}
-            return self.install("app/dev", made_from, lambda folder: make_app(folder, lock, editable=True))
+            name = f"app/dev{architecture_suffix()}"
+            return self.install(name, made_from, lambda folder: make_app(folder, lock, editable=True))
         lock = REPOSITORY / "requirements" / "app.lock"
-        made_from = {"lock": sha256(lock), "source": sha256(*(REPOSITORY / name for name in MADE_FROM))}
-        name = f"app/{app_version()}"
+        made_from = {"lock": sha256(lock), "source": sha256(REPOSITORY / "pyproject.toml", REPOSITORY / "webapp")}
         return self.install(
-            name,
+            f"app/{app_version()}{architecture_suffix()}",
             made_from,
             lambda folder: make_app(folder, lock, editable=False),
             changed="its code is another one. Raise __version__ in webapp/llm_hoster/__init__.py, so that the new code "
@@ -174,9 +175,14 @@ def engine_lock(accelerator: str) -> Path:
 
 
 def engine_name(accelerator: str, lock: Path) -> str:
-    """Name an engine as site.yml does; a shared prefix may hold one for each processor architecture."""
+    """Name an engine as site.yml does."""
+    return f"vllm-{accelerator}{architecture_suffix()}-{vllm_version(lock)}"
+
+
+def architecture_suffix() -> str:
+    """A shared prefix may hold one folder for each processor architecture; script.sh adds the same to `app`."""
     machine = platform.machine()
-    return "-".join(["vllm", accelerator, *([] if machine == "x86_64" else [machine]), vllm_version(lock)])
+    return "" if machine == "x86_64" else f"-{machine}"
 
 
 def app_version() -> str:
@@ -276,27 +282,31 @@ def only_one(prefix: Path) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise InstallError(f"Another bin/install is at work in {prefix}. Wait for its end.") from error
+        except OSError as error:
+            # Lustre mounted without flock: the one who installs sees to it that nobody else does at the same time.
+            say(f"{prefix}: this file system has no locks ({error.strerror}); do not run bin/install twice at once")
         yield
 
 
-def next_steps(prefix: Path, app: str, engine: str, accelerator: str) -> str:
+def next_steps(prefix: Path, app: Path, engine: str, accelerator: str) -> str:
     """Tell the administrator what to write into site.yml and how to try the engine."""
-    gpu = "" if accelerator == "cpu" else " --gres=gpu:1"
+    gpu = "" if accelerator == "cpu" else " --gres=GPU"
+    command = shlex.join([str(app / "bin" / "llm-hoster"), "verify", "--prefix", str(prefix), "--engine", engine])
     return f"""
 In config/site.yml:
 
-    prefix: "{prefix}"
-    app: "{app}"
+    prefix: {json.dumps(str(prefix))}
+    app: "{app.name.removesuffix(architecture_suffix())}"
     engines:
       - {{name: "{engine}", kind: "venv", accelerator: "{accelerator}"}}
 
-then write the form:
+then write the form, in the folder of the OnDemand app:
 
-    {prefix}/app/{app}/bin/llm-hoster configure
+    {shlex.quote(str(app / "bin" / "llm-hoster"))} configure
 
-and let the engine answer once, on a node of its kind:
+and let the engine answer once, on a node of its kind. PARTITION, ACCOUNT and GPU are those of any such job here:
 
-    sbatch{gpu} --time=00:30:00 --wrap '{prefix}/app/{app}/bin/llm-hoster verify --prefix {prefix} --engine {engine}'
+    sbatch --partition=PARTITION --account=ACCOUNT{gpu} --time=00:30:00 --wrap {shlex.quote(command)}
 """
 
 

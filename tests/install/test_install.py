@@ -193,5 +193,5 @@ def test_an_old_python_is_refused_in_one_sentence(repository: SmallRepository, t
     old.chmod(0o755)
     done = repository.install(tmp_path / "new", "--python", str(old))
     assert done.returncode == 1
-    assert done.stderr.startswith("bin/install: none of these is a Python 3.10 or newer")
+    assert done.stderr.startswith("bin/install: none of these is a Python 3.11 or newer")
     assert str(old) in done.stderr
