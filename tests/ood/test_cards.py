@@ -176,6 +176,13 @@ def test_a_completed_card_tells_why_and_what_it_cost(alpine_app: Path, tmp_path:
     assert "Log" not in page.text
 
 
+def test_a_session_that_never_began_names_no_estimate(alpine_app: Path, tmp_path: Path) -> None:
+    (tmp_path / "outcome.json").write_text(json.dumps(OUTCOME | {"su_used": 0, "su_estimate": None}))
+    page = card(alpine_app, "completed.md.erb", tmp_path, completed=True)
+    assert "Used: 0.00 SU." in page.text
+    assert "estimated" not in page.text
+
+
 def test_a_completed_card_shows_the_line_of_the_log_that_decided(alpine_app: Path, tmp_path: Path) -> None:
     outcome = OUTCOME | {"deciding_line": "ValueError: <b>no</b> memory", "log": "/tmp/a b/vllm.log"}
     (tmp_path / "outcome.json").write_text(json.dumps(outcome))
