@@ -14,11 +14,16 @@ from tests.end_to_end.launched_session import LaunchedSession, wait_for
 from tests.end_to_end.portal_pages import connect, find_card
 from tests.end_to_end.tiny_reply import GREETING
 
+UNDER_BOTH_PATHS = pytest.mark.parametrize("chat", ["rnode", "node"], indirect=True)
+
 
 @pytest.fixture
-def chat(page: Page, main: LaunchedSession) -> Iterator[Page]:
-    """The chat page of the running session, opened by the card's Connect button; no fault in the console at the end."""
-    opened = connect(page, main)
+def chat(page: Page, main: LaunchedSession, request: pytest.FixtureRequest) -> Iterator[Page]:
+    """The chat page of the running session, opened by the card's Connect button; no fault in the console at the end.
+
+    With the parameter "node" it is the same session under the other path, entered with its secret.
+    """
+    opened = connect(page, main) if getattr(request, "param", "rnode") == "rnode" else enter_under_node(page, main)
     faults: list[str] = []
     opened.on("console", lambda message: faults.append(describe(message)) if message.type == "error" else None)
     opened.on("pageerror", lambda error: faults.append(str(error)))
@@ -29,6 +34,19 @@ def chat(page: Page, main: LaunchedSession) -> Iterator[Page]:
 
 def describe(message: ConsoleMessage) -> str:
     return f"{message.text} ({message.location})"
+
+
+def enter_under_node(page: Page, session: LaunchedSession) -> Page:
+    """Open the session at /node in a window of its own; the cookie of an earlier test may do for the login."""
+    opened = page.context.new_page()
+    answer = opened.goto(f"/node/{session.host}/{session.port}/")
+    assert answer is not None
+    if answer.status == 401:
+        opened.get_by_label("secret of this session").fill(session.secret)
+        opened.get_by_role("button", name="Log in").click()
+    expect(opened).to_have_url(re.compile(rf"/node/{session.host}/{session.port}/$"))
+    opened.get_by_label("Message").wait_for()
+    return opened
 
 
 def ask(page: Page, text: str) -> None:
@@ -81,6 +99,7 @@ def test_thinking_is_shown_apart_from_the_answer(chat: Page) -> None:
     expect(chat.locator(".reasoning-text")).to_have_text("I should answer with one word.")
 
 
+@UNDER_BOTH_PATHS
 def test_stop_ends_the_engines_work_and_keeps_what_came(main: LaunchedSession, chat: Page) -> None:
     ask(chat, "Write for a long time.")
     wait_for_words(chat)
@@ -91,6 +110,7 @@ def test_stop_ends_the_engines_work_and_keeps_what_came(main: LaunchedSession, c
     assert len(chat.locator(".message-assistant .prose").inner_text()) > 0
 
 
+@UNDER_BOTH_PATHS
 def test_a_reload_keeps_a_running_reply_going(main: LaunchedSession, chat: Page) -> None:
     ask(chat, "Write for a long time.")
     wait_for_words(chat)

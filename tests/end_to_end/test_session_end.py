@@ -1,4 +1,4 @@
-"""The ends of two sessions on one node: cancelled, and out of time. This file comes last, since it ends them."""
+"""The ends of sessions on one node: deleted, cancelled, out of time. This file comes last, since it ends them."""
 
 from __future__ import annotations
 
@@ -41,6 +41,20 @@ def test_the_key_of_one_session_does_not_open_the_other(launched: Launched, alic
     assert alice.get(second.host, second.port, "/v1/models", Authorization=f"Bearer {key}").status == 401
 
 
+def test_delete_on_the_card_ends_all_of_a_session_and_drops_the_card(
+    launched: Launched, cluster: SlurmCluster, page: Page
+) -> None:
+    """The card of one whose engine has failed: its job and its page go on until somebody ends them."""
+    dead = launched.dead
+    dead.wait_until("failed")
+    assert dead.list_processes()
+    find_card(page, dead).get_by_role("button", name="Delete").click()
+    expect(page.get_by_text("Session was successfully deleted.")).to_be_visible()
+    expect(page.locator(f"#id_{dead.id}")).to_have_count(0)
+    assert cluster.wait_for_job_end(dead.job_id, timeout_s=30) == "CANCELLED"
+    assert_nothing_is_left(dead, cluster)
+
+
 def test_scancel_ends_all_of_one_session_and_nothing_of_the_other(
     launched: Launched, cluster: SlurmCluster, alice: HttpClient, page: Page
 ) -> None:
@@ -58,7 +72,6 @@ def test_scancel_ends_all_of_one_session_and_nothing_of_the_other(
     expect(card.locator(".session-completed")).to_contain_text(f"{outcome['su_used']:.2f} SU")
 
 
-@pytest.mark.timeout(150)
 def test_the_time_limit_ends_all_of_a_session_and_the_card_says_so(
     launched: Launched, cluster: SlurmCluster, page: Page
 ) -> None:
