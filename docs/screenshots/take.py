@@ -1,0 +1,84 @@
+"""
+Take the screenshots of the README from the demo itself: `python docs/screenshots/take.py`.
+
+Desktop and phone, light and dark; the answers are the tiny model's.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from urllib.parse import urljoin
+
+from playwright.sync_api import BrowserContext, HttpCredentials, Page, sync_playwright
+
+from portal.demo_site import DemoSite
+from portal.smoke_steps import NEW_FORM, SESSIONS
+
+FOLDER = Path(__file__).parent
+CHROMIUM = shutil.which("chromium") or "chromium"
+FLAGS = [
+    "--no-sandbox",
+    "--disable-quic",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+DESKTOP, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
+QUESTIONS = ["Say hello.", "Show me markdown.", "Think, then answer."]
+READY_TIMEOUT_MS = 300_000
+
+
+def main() -> None:
+    # A folder of its own name for every machine: its path is in the pictures.
+    with DemoSite(Path("/tmp/llm-hoster"), fresh=True) as site, sync_playwright() as playwright:  # noqa: S108
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        credentials: HttpCredentials = {"username": site.user, "password": site.password}
+        context = browser.new_context(http_credentials=credentials, viewport=DESKTOP)  # type: ignore[arg-type]
+        launch(context.new_page(), site.url)
+        chat = connect(context, site.url)
+        take(chat, "start-up")
+        chat.locator("#message").wait_for(timeout=READY_TIMEOUT_MS)
+        take(chat, "new-chat")
+        for question in QUESTIONS:
+            chat.locator("#message").fill(question)
+            chat.keyboard.press("Enter")
+            chat.locator(".message-facts").nth(QUESTIONS.index(question)).wait_for(state="attached")
+        take(chat, "chat")
+        chat.get_by_text("API address").click()
+        chat.locator("#base-url").wait_for()
+        take(chat, "api-address")
+        browser.close()
+
+
+def launch(page: Page, portal_url: str) -> None:
+    page.goto(urljoin(portal_url, NEW_FORM))
+    page.screenshot(path=FOLDER / "form.png", full_page=True)
+    page.get_by_role("button", name="Launch").click()
+    page.goto(urljoin(portal_url, SESSIONS))
+    page.get_by_role("button", name="Connect").wait_for(timeout=60_000)
+    page.screenshot(path=FOLDER / "card.png")
+
+
+def connect(context: BrowserContext, portal_url: str) -> Page:
+    page = context.pages[0]
+    with context.expect_page() as opened:
+        page.get_by_role("button", name="Connect").click()
+    chat = opened.value
+    chat.locator("#main").wait_for()
+    return chat
+
+
+def take(page: Page, name: str) -> None:
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+        for place, size in (("desktop", DESKTOP), ("phone", PHONE)):
+            page.set_viewport_size(size)  # type: ignore[arg-type]
+            page.wait_for_timeout(150)  # The page follows the new size in its own time.
+            page.screenshot(path=FOLDER / f"{name}-{place}-{scheme}.png")
+    page.emulate_media(color_scheme="light")
+    page.set_viewport_size(DESKTOP)  # type: ignore[arg-type]
+
+
+if __name__ == "__main__":
+    main()
