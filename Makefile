@@ -19,10 +19,10 @@ smoke: install ## the whole chain unattended, one line per step
 	@$(PYTHON) -m portal smoke
 
 test: lint ## every test, with real vLLM, Slurm, Apache and Chromium (as root)
-	@$(PYTHON) -m pytest
+	@$(PYTHON) -m pytest -n 2 --dist loadgroup
 
 test-fast: install ## the tests that need none of these, under a minute
-	@$(PYTHON) -m pytest -m "not engine and not slurm and not browser and not install"
+	@$(PYTHON) -m pytest -n 2 --dist loadgroup -m "not engine and not slurm and not browser and not install"
 
 lint: install ## ruff, mypy, shellcheck
 	@$(APP_BIN)/ruff format --check .

@@ -21,6 +21,29 @@ PASSWORD = "p" * 32
 MakeCatalogue = Callable[..., dict[str, Any]]
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """
+    Share the tests out between two processes: `make test` runs them with --dist loadgroup.
+
+    What shares something slow stays in one process: the sessions of the end-to-end tests, and the one live vLLM. They
+    come first, because the rest fills what time the other process has left.
+    """
+    groups = {item: group_of(item) for item in items}
+    for item, group in groups.items():
+        item.add_marker(pytest.mark.xdist_group(group))
+    first = {"end_to_end": 0, "live_engine": 1}
+    items.sort(key=lambda item: first.get(groups[item], 2))
+
+
+def group_of(item: pytest.Item) -> str:
+    if "end_to_end" in item.path.parts:
+        return "end_to_end"
+    if "live_engine" in getattr(item, "fixturenames", ()):
+        return "live_engine"
+    return item.path.name
+
+
 def prefix_path() -> Path:
     return Path(os.environ.get("LLM_HOSTER_PREFIX", REPOSITORY / ".venv")).absolute()
 

@@ -101,8 +101,9 @@ def test_the_time_limit_ends_a_job(jobs: LocalJobs, tmp_path: Path) -> None:
 
 
 def test_what_a_job_leaves_behind_ends_with_it(jobs: LocalJobs, tmp_path: Path) -> None:
-    job_id = submit(jobs, tmp_path, "setsid sleep 60 & echo $! > pid")
+    job_id = submit(jobs, tmp_path, "setsid sleep 60 & echo $! > pid; until [ -e seen ]; do sleep 0.05; done")
     (process,) = processes_in(tmp_path / "pid")
+    (tmp_path / "seen").touch()
     wait_until_completed(jobs, job_id)
     assert not process.alive
 
