@@ -31,7 +31,7 @@ function showTurn({ html, conversations, url }) {
   const turn = fragmentOf(html);
   const added = [...turn.children];
   document.getElementById("messages").append(turn);
-  history.pushState(null, "", url);
+  history.replaceState(null, "", url); // Back leads out of the chat, and not to an empty page with its words.
   // After the first token, which must not wait for this.
   setTimeout(() => {
     document.getElementById("conversation-list").replaceWith(fragmentOf(conversations));
