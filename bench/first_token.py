@@ -23,6 +23,7 @@ from playwright.sync_api import HttpCredentials, Page, sync_playwright
 from bench.report import percentile, print_report
 from llm_hoster.chat.delta import Delta, parse_event
 from llm_hoster.engine.connection import EnginePool
+from portal.chromium import CHROMIUM, FLAGS
 from portal.demo_app import REPOSITORY, SITE
 from portal.demo_site import DemoSite
 from portal.smoke_steps import SESSIONS, SmokeSteps
@@ -31,14 +32,6 @@ FOLDER = REPOSITORY / ".demo" / "bench"
 PACED_ENGINE = Path(__file__).parent / "paced_engine.py"
 QUESTION = "Say hello."
 WARM_UP_ROUNDS = 3
-CHROMIUM = "/usr/bin/chromium"
-CHROMIUM_FLAGS = [
-    "--no-sandbox",
-    "--disable-quic",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 # Runs in the page: from the key's event to the first text of a reply in the document.
 STOPWATCH = """
 () => new Promise((resolve) => {
@@ -74,7 +67,7 @@ def first_token(engine: str, rounds: int, only_json: bool) -> None:
         assert steps.runtime_folder is not None  # noqa: S101 - the last step but one finds it
         pool = EnginePool(steps.runtime_folder / "vllm.sock")
         with sync_playwright() as playwright:
-            browser = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_FLAGS)
+            browser = playwright.chromium.launch(executable_path=CHROMIUM, args=[*FLAGS])
             credentials: HttpCredentials = {"username": site.user, "password": site.password}
             chat = connect(browser.new_context(http_credentials=credentials).new_page(), site.url)
             asked = [(ask_in_page(chat, steps.chat_url), ask_directly(pool)) for _ in range(WARM_UP_ROUNDS + rounds)]

@@ -6,24 +6,16 @@ Desktop and phone, light and dark; the answers are the tiny model's.
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from urllib.parse import urljoin
 
 from playwright.sync_api import BrowserContext, HttpCredentials, Page, sync_playwright
 
+from portal.chromium import CHROMIUM, FLAGS
 from portal.demo_site import DemoSite
 from portal.smoke_steps import NEW_FORM, SESSIONS
 
 FOLDER = Path(__file__).parent
-CHROMIUM = shutil.which("chromium") or "chromium"
-FLAGS = [
-    "--no-sandbox",
-    "--disable-quic",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 DESKTOP, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
 QUESTIONS = ["Say hello.", "Show me markdown.", "Think, then answer."]
 READY_TIMEOUT_MS = 300_000
@@ -32,7 +24,7 @@ READY_TIMEOUT_MS = 300_000
 def main() -> None:
     # A folder of its own name for every machine: its path is in the pictures.
     with DemoSite(Path("/tmp/llm-hoster"), fresh=True) as site, sync_playwright() as playwright:  # noqa: S108
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=[*FLAGS])
         credentials: HttpCredentials = {"username": site.user, "password": site.password}
         context = browser.new_context(http_credentials=credentials, viewport=DESKTOP)  # type: ignore[arg-type]
         launch(context.new_page(), site.url)

@@ -4,21 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from playwright.sync_api import Browser, BrowserContext, sync_playwright
 
+from portal.chromium import CHROMIUM, FLAGS
 from portal.debian_package import require_packages
 from tests.cluster.slurm_cluster import SlurmCluster
-
-CHROMIUM = Path("/usr/bin/chromium")
-FLAGS = [
-    "--no-sandbox",
-    "--disable-quic",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 
 
 @contextmanager
@@ -29,7 +20,7 @@ def run_browser(cluster: SlurmCluster) -> Iterator[Browser]:
     starter.write_text(f'#!/bin/sh\nexec nsenter -t {cluster.init_pid} -n -- {CHROMIUM} "$@"\n')
     starter.chmod(0o755)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=starter, args=FLAGS)
+        browser = playwright.chromium.launch(executable_path=starter, args=[*FLAGS])
         try:
             yield browser
         finally:

@@ -8,20 +8,13 @@ from pathlib import Path
 import pytest
 
 from llm_hoster.launch.configure import render_files
-
-REPOSITORY = Path(__file__).resolve().parents[2]
-APP_FILES = ("submit.yml.erb", "view.html.erb", "info.md.erb", "completed.md.erb", "config", "template")
+from portal.demo_app import REPOSITORY, copy_app_files
 
 
 def copy_app(folder: Path, site: str) -> Path:
     """Copy what OnDemand reads and configure the copy for one of the repository's sites."""
-    folder.mkdir()
-    for name in APP_FILES:
-        source = REPOSITORY / name
-        if source.is_dir():
-            shutil.copytree(source, folder / name)
-        else:
-            shutil.copy(source, folder / name)
+    copy_app_files(folder)
+    shutil.copytree(REPOSITORY / "config", folder / "config")
     for name, text in render_files(folder / site, None, folder).items():
         (folder / name).write_text(text)
     return folder

@@ -9,22 +9,15 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from llm_hoster.catalogue.compiled import Catalogue, Engine, GpuType, Model, Offer, OfferQos
+from llm_hoster.catalogue.compiled import Catalogue, Choice
 from llm_hoster.errors import SessionError
 
 
 @dataclass(frozen=True)
-class Session:
+class Session(Choice):
     """One launch: the choice of the form, resolved against the catalogue that came with it."""
 
     catalogue: Catalogue
-    model: Model
-    gpu_type: GpuType
-    num_gpus: int
-    hours: int
-    offer: Offer
-    qos: OfferQos
-    engine: Engine
 
     @property
     def su_estimate(self) -> float:

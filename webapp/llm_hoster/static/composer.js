@@ -11,6 +11,7 @@ export function watchComposer() {
     if (event.target.id === "message") fit(event.target);
   });
   document.addEventListener("click", onClick);
+  document.addEventListener("htmx:sendError", () => showError(unreachable()));
   document.addEventListener("htmx:load", () => showStop());
   document.addEventListener("reply:end", () => showStop());
 }
@@ -25,7 +26,7 @@ async function onSubmit(event) {
     await send(event.target, event.submitter);
     clear();
   } catch (error) {
-    showError(error ?? sentence("The session cannot be reached. Your text is still here: send it again in a moment."));
+    showError(error ?? unreachable());
   } finally {
     isSending = false;
     showStop();
@@ -83,8 +84,8 @@ function showError(content) {
   if (content) announce(place.querySelector("p").textContent);
 }
 
-function sentence(text) {
+function unreachable() {
   const line = document.createElement("p");
-  line.textContent = text;
+  line.textContent = "The session cannot be reached. Your text is still here: send it again in a moment.";
   return line;
 }
