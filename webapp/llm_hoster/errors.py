@@ -5,6 +5,7 @@ Our exceptions:
   x ConfigError                  site.yml, models.yml or a file made from them is wrong
   x ChoiceError                  the values of the form do not go together
   x SessionError                 the staged session.json cannot be served
+  x ArchitectureError            a model's config.json or weight files cannot be understood
   x EngineError                  vLLM could not be started or does not answer
   x HTTPError                    an answer of the web app, with its status and OpenAI's error code
 """
@@ -24,6 +25,10 @@ class ChoiceError(LLMHosterError):
 
 class SessionError(LLMHosterError):
     """The session's files do not describe something that can be served."""
+
+
+class ArchitectureError(LLMHosterError):
+    """A config.json or a weight file cannot be counted; the message says what was found and what is known."""
 
 
 class EngineError(LLMHosterError):
