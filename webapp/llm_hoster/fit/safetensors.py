@@ -6,21 +6,27 @@ tensor's data type, shape and place behind it (https://huggingface.co/docs/safet
 
 from __future__ import annotations
 
-import json
 import math
+import os
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import BinaryIO
+from pathlib import Path, PurePath
+from typing import BinaryIO, TypeGuard
 
 from llm_hoster.errors import ArchitectureError
+from llm_hoster.fit.json_file import parse_json, read_json
+from llm_hoster.regular_file import open_regular
 
 INDEX = "model.safetensors.index.json"
 LENGTH_BYTES = 8
 # The same limit as the library's own reader has.
 HEADER_BYTES_MAX = 100_000_000
+# An index with hundreds of thousands of tensors has fifty megabytes.
 INDEX_BYTES_MAX = 128 * 2**20
 DIMENSIONS_MAX = 16
 FILES_MAX = 10_000
+NAME_LENGTH_MAX = 255
+SIZE_MAX = 2**63
 METADATA = "__metadata__"
 BITS = {
     **dict.fromkeys(("F4",), 4),
@@ -40,10 +46,88 @@ class Tensor:
     bytes: int
 
 
+@dataclass(frozen=True)
+class Index:
+    """Which files hold the weights, and how many bytes all tensors take as far as that is told."""
+
+    files: frozenset[str]
+    total_size: int | None
+
+
 def read_headers(folder: Path) -> dict[str, Tensor]:
     """The tensors that vLLM would load from here, by name. Raise ArchitectureError for files that are damaged."""
+    return _read_files(_weight_files(folder, _read_index(folder)))
+
+
+def weights_bytes(folder: Path) -> int | None:
+    """
+    Sum up the headers of the weight files; where not all of them are there yet, believe their index.
+
+    None where nothing tells. Raise ArchitectureError for files that are damaged.
+    """
+    index = _read_index(folder)
+    if index is not None and not all(os.path.isfile(folder / name) for name in index.files):
+        return index.total_size
+    if not safetensors_in(folder):
+        return None
+    return sum(tensor.bytes for tensor in _read_files(_weight_files(folder, index)).values())
+
+
+def safetensors_in(folder: Path) -> list[Path]:
+    try:
+        names = sorted(name for name in os.listdir(folder) if name.endswith(".safetensors"))
+    except OSError as error:
+        raise ArchitectureError(f"{folder}: cannot be read ({error.strerror}).") from error
+    return [folder / name for name in names[:FILES_MAX]]
+
+
+def total_size(index: Mapping[str, object]) -> int | None:
+    """The size of all tensors that an index tells, None where that is nothing to believe."""
+    metadata = index.get("metadata")
+    size = metadata.get("total_size") if isinstance(metadata, dict) else None
+    return size if is_size(size) else None
+
+
+def is_size(value: object) -> TypeGuard[int]:
+    return type(value) is int and 0 < value < SIZE_MAX
+
+
+def _read_index(folder: Path) -> Index | None:
+    """Take names only: what lies beside the folder is nobody's weights."""
+    path = folder / INDEX
+    if not os.path.isfile(path):
+        return None
+    document = read_json(path, INDEX_BYTES_MAX)
+    files = document.get("weight_map")
+    if not isinstance(files, dict) or not all(_is_file_name(file) for file in files.values()):
+        raise ArchitectureError(
+            f"{path}: expected in `weight_map` the name of a file beside it for each tensor. Download it again."
+        )
+    named = frozenset(files.values())
+    if len(named) > FILES_MAX:
+        raise ArchitectureError(f"{path}: names {len(named)} files, expected at most {FILES_MAX}.")
+    return Index(named, total_size(document))
+
+
+def _is_file_name(value: object) -> bool:
+    return isinstance(value, str) and 0 < len(value) <= NAME_LENGTH_MAX and PurePath(value).name == value
+
+
+def _weight_files(folder: Path, index: Index | None) -> list[Path]:
+    """The files that the index names, else all; publishers put the same weights there under a second layout."""
+    found = safetensors_in(folder)
+    if index is not None:
+        found = [path for path in found if path.name in index.files]
+    else:
+        found = [path for path in found if not path.name.startswith("consolidated")] or found
+    if not found:
+        raise ArchitectureError(f"{folder}: holds no safetensors files, in which a model's weights are expected.")
+    return found
+
+
+def _read_files(paths: Iterable[Path]) -> dict[str, Tensor]:
     tensors: dict[str, Tensor] = {}
-    for path in _weight_files(folder):
+    for path in paths:
         for name, tensor in _read_header(path).items():
             if name in tensors:
                 raise ArchitectureError(
@@ -54,36 +138,9 @@ def read_headers(folder: Path) -> dict[str, Tensor]:
     return tensors
 
 
-def weights_bytes(folder: Path) -> int:
-    """The size of all tensors in the folder's safetensors files. Raise ArchitectureError for files that are damaged."""
-    return sum(tensor.bytes for tensor in read_headers(folder).values())
-
-
-def _weight_files(folder: Path) -> list[Path]:
-    """The files that the index names, else all; publishers put the same weights there under a second layout."""
-    found = sorted(folder.glob("*.safetensors"))[:FILES_MAX]
-    if (folder / INDEX).is_file():
-        named = _read_index(folder / INDEX)
-        found = [path for path in found if path.name in named]
-    else:
-        found = [path for path in found if not path.name.startswith("consolidated")] or found
-    if not found:
-        raise ArchitectureError(f"{folder}: holds no safetensors files, in which a model's weights are expected.")
-    return found
-
-
-def _read_index(path: Path) -> set[str]:
-    with path.open("rb") as file:
-        document = _parse(path, file.read(INDEX_BYTES_MAX))
-    files = document.get("weight_map")
-    if not isinstance(files, dict) or not all(isinstance(file, str) for file in files.values()):
-        raise ArchitectureError(f"{path}: expected in `weight_map` the name of a file for each tensor.")
-    return set(files.values())
-
-
 def _read_header(path: Path) -> dict[str, Tensor]:
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             return _read_tensors(path, file)
     except OSError as error:
         raise ArchitectureError(f"{path}: cannot be read ({error.strerror}).") from error
@@ -100,14 +157,14 @@ def _read_tensors(path: Path, file: BinaryIO) -> dict[str, Tensor]:
     header = file.read(length)
     if len(header) < length:
         raise ArchitectureError(f"{path}: ends within its header. Download it again.")
-    document = _parse(path, header)
+    document = parse_json(str(path), header)
     tensors, places = {}, []
     for name, entry in document.items():
         if name == METADATA:
             continue
         tensors[name], place = _tensor(path, name, entry)
         places.append(place)
-    size = path.stat().st_size - LENGTH_BYTES - length
+    size = os.fstat(file.fileno()).st_size - LENGTH_BYTES - length
     if _end(places) != size:
         raise ArchitectureError(
             f"{path}: the tensors that its header names do not fill its {size} bytes of data: it is incomplete or "
@@ -137,7 +194,7 @@ def _tensor(path: Path, name: str, entry: object) -> tuple[Tensor, tuple[int, in
 def _sizes(values: object, least: int, most: int) -> tuple[int, ...] | None:
     if not isinstance(values, list) or not least <= len(values) <= most:
         return None
-    whole = all(isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63 for value in values)
+    whole = all(isinstance(value, int) and not isinstance(value, bool) and 0 <= value < SIZE_MAX for value in values)
     return tuple(values) if whole else None
 
 
@@ -149,15 +206,3 @@ def _end(places: list[tuple[int, int]]) -> int:
             return -1
         end = behind
     return end
-
-
-def _parse(path: Path, content: bytes) -> dict[str, object]:
-    try:
-        document = json.loads(content)
-    except (ValueError, RecursionError) as error:
-        raise ArchitectureError(
-            f"{path}: not JSON where it should be ({str(error)[:80]}). Download it again."
-        ) from error
-    if not isinstance(document, dict):
-        raise ArchitectureError(f"{path}: expected a JSON object, found {type(document).__name__}.")
-    return document
