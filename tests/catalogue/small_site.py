@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 SITE = """\
 name: "Site"
 cluster: "c"
@@ -29,6 +32,7 @@ gpu_types:
     partition: "p"
     gres: "g"
     memory_gib: 24
+    compute_capability: 8.0
     su_weight: 10
     num_gpus: [1, 2]
     cores_per_gpu: 8
@@ -42,10 +46,35 @@ models:
     title: "M"
     source: "owner/m"
     licence: "MIT"
+    group: "Tests"
     good_for: "tests"
-    weights_gib: 4.0
+    config: "m.json"
     max_model_len: null
 """
+# 2.0 GiB of weights: a Llama of one billion parameters.
+CONFIG = {
+    "architectures": ["LlamaForCausalLM"],
+    "model_type": "llama",
+    "hidden_size": 2048,
+    "intermediate_size": 8192,
+    "num_hidden_layers": 16,
+    "num_attention_heads": 32,
+    "num_key_value_heads": 8,
+    "vocab_size": 32000,
+    "max_position_embeddings": 32768,
+    "tie_word_embeddings": False,
+    "torch_dtype": "bfloat16",
+}
+DATA_FILE = {"model": "owner/m", "read_from": {"folder": "m"}, "weights_bytes": None, "config": CONFIG}
+
+
+def write_small(folder: Path, site: str = SITE, models: str = MODELS) -> Path:
+    """Write the site with its models, and the configuration of `m` beside them; give the path of site.yml."""
+    (folder / "models.yml").write_text(models)
+    (folder / "m.json").write_text(json.dumps(DATA_FILE))
+    path = folder / "site.yml"
+    path.write_text(site)
+    return path
 
 
 def changed(text: str, old: str, new: str) -> str:

@@ -12,6 +12,10 @@ from llm_hoster.errors import LLMHosterError
 
 COMMANDS = {
     "configure": "llm_hoster.launch.configure:configure",
+    "discover": "llm_hoster.site_check.discover:discover",
+    "doctor": "llm_hoster.site_check.doctor:doctor",
+    "fit": "llm_hoster.catalogue.fit_command:fit",
+    "models": "llm_hoster.models_command.group:models",
     "price": "llm_hoster.catalogue.price_command:price",
     "serve": "llm_hoster.engine.serve:serve",
     "verify": "llm_hoster.engine.verify:verify",

@@ -1,21 +1,15 @@
-"""catalogue.json: site and models compiled, priced and matched. The portal, the node and the pages read only this.
+"""catalogue.json: site and models compiled, priced and judged. The portal, the node and the pages read only this.
 
 `serve` imports this file first thing, so it needs neither YAML nor anything else that is slow to load.
 """
 
 from __future__ import annotations
 
-import json
-import re
-from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from llm_hoster.errors import ChoiceError
-
-HOURS = re.compile(r"[1-9][0-9]{0,3}")
-SHOWN_LENGTH = 60
+OTHER_MODEL = "other"  # what the form's field `model` says when the person types one
 
 
 class Entry(BaseModel):
@@ -25,6 +19,14 @@ class Entry(BaseModel):
 class SourceFile(Entry):
     file: str
     sha256: str
+
+
+class Allocation(Entry):
+    """What the accounts that match a shell pattern may spend in one period."""
+
+    accounts: str
+    su: float
+    period: str
 
 
 class SiteValues(Entry):
@@ -41,6 +43,9 @@ class SiteValues(Entry):
     hf_offline: bool
     core_weight: float
     app: str
+    portal_command: str | None
+    balance_command: list[str]
+    allocations: list[Allocation]
 
 
 class Engine(Entry):
@@ -57,10 +62,11 @@ class Model(Entry):
     title: str
     source: str
     licence: str
+    group: str
     good_for: str
+    # In memory, as published; 0 where the configuration of the model is not known.
     weights_gib: float
-    # What the offers went by, so that a session can say why its model was allowed on this GPU.
-    required_gpu_memory_gib: float
+    # What the model itself can, or what models.yml allows of it.
     max_model_len: int | None
     engine: str | None
     args: list[str]
@@ -70,6 +76,8 @@ class GpuType(Entry):
     name: str
     title: str
     memory_gib: float
+    compute_capability: float | None
+    is_slice: bool
     engine: str
     note: str
 
@@ -81,107 +89,75 @@ class OfferQos(Entry):
 
 
 class Offer(Entry):
+    """One place: a GPU type and a number of GPUs, with what Slurm is asked for and what it costs."""
+
     partition: str
-    gres: str | None
-    cores: int
-    memory_gib: Annotated[int, Field(ge=1)]
-    models: list[str]
+    gres: str | None  # of each node
+    constraint: str | None
+    nodes: Annotated[int, Field(ge=1)]
+    cores: int  # of each node
+    memory_gib: Annotated[int, Field(ge=1)]  # of each node
     qos: Annotated[list[OfferQos], Field(min_length=1)]
 
 
-@dataclass(frozen=True)
-class Choice:
-    """What one launch gets: the values of the form, looked up."""
+class Refusal(Entry):
+    """A key of `sentences`, and the texts for its places."""
 
-    model: Model
-    gpu_type: GpuType
-    num_gpus: int
-    hours: int
-    offer: Offer
-    qos: OfferQos
-    engine: Engine
+    kind: str
+    values: dict[str, str]
+
+
+class Verdict(Entry):
+    """Whether a model fits a place in one variant (quantization/preset). Memory is that of the fullest GPU."""
+
+    refusal: Refusal | None = None
+    tight: bool = False
+    weights_gib: float = 0.0
+    overhead_gib: float = 0.0
+    kv_cache_gib: float = 0.0
+    max_model_len: int = 0
+    # Conversations at once: one number for each of `context_lengths` up to max_model_len, and one for that itself.
+    people: list[int] = []
+
+    @property
+    def fits(self) -> bool:
+        return self.refusal is None
+
+
+class Option(Entry):
+    """A value of a field of the form, in the words of the form."""
+
+    name: str
+    title: str
 
 
 class Catalogue(Entry):
-    format: Literal[1]
+    format: Literal[2]
     made_from: list[SourceFile]
     # What form.yml says in its field of this name; `configure` knows it when the form is written.
     form_id: str = ""
     site: SiteValues
     engines: list[Engine]
     models: list[Model]
+    # Names of models.yml that fit nowhere on this site.
+    left_out: list[str] = []
     gpu_types: list[GpuType]
+    # By GPU type and number of GPUs.
     offers: dict[str, dict[str, Offer]]
+    # [GPU type, number of GPUs], the cheapest first.
+    places: list[Annotated[tuple[str, str], Field(strict=False)]]
+    quantizations: list[Option]
+    presets: list[Option]
+    context_lengths: list[int]
+    idle_minutes_max: int
+    sentences: dict[str, str]
+    # By model, GPU type, number of GPUs and "quantization/preset".
+    fits: dict[str, dict[str, dict[str, dict[str, Verdict]]]]
 
-    def choose(self, *, model: str, gpu_type: str, num_gpus: str, hours: str) -> Choice:
-        """Look the values of the form up; raise ChoiceError with the sentence that submit.yml.erb gives, word by word.
-
-        Both check in the same order and name what is offered instead, so a person can correct the form from it.
-        """
-        chosen_type = self._find_gpu_type(gpu_type)
-        offer = self._find_offer(gpu_type, num_gpus)
-        chosen_model = self._find_model(model)
-        if model not in offer.models:
-            raise ChoiceError(
-                f"Model {model} does not run on {num_gpus} x {gpu_type}: choose one of {self._places(model)} for it."
-            )
-        qos = find_qos(offer, hours)
-        if qos is None:
-            longest = max(each.max_hours for each in offer.qos)
-            raise ChoiceError(
-                f"Number of hours {shown(hours)} is not possible on {num_gpus} x {gpu_type}: "
-                f"choose a whole number from 1 to {longest}."
-            )
-        engine_name = chosen_model.engine or chosen_type.engine
-        return Choice(
-            model=chosen_model,
-            gpu_type=chosen_type,
-            num_gpus=int(num_gpus),
-            hours=int(hours),
-            offer=offer,
-            qos=qos,
-            engine=next(each for each in self.engines if each.name == engine_name),
-        )
-
-    def _find_gpu_type(self, name: str) -> GpuType:
-        for gpu_type in self.gpu_types:
-            if gpu_type.name == name:
-                return gpu_type
-        names = ", ".join(each.name for each in self.gpu_types)
-        raise ChoiceError(f"GPU type {shown(name)} is not offered: choose one of {names}.")
-
-    def _find_offer(self, gpu_type: str, num_gpus: str) -> Offer:
-        offers = self.offers[gpu_type]
-        if num_gpus not in offers:
-            counts = ", ".join(offers)
-            raise ChoiceError(
-                f"Number of GPUs {shown(num_gpus)} is not offered for {gpu_type}: choose one of {counts}."
-            )
-        return offers[num_gpus]
-
-    def _find_model(self, name: str) -> Model:
-        for model in self.models:
-            if model.name == name:
-                return model
-        names = ", ".join(each.name for each in self.models)
-        raise ChoiceError(f"Model {shown(name)} is not in the catalogue: choose one of {names}.")
-
-    def _places(self, model: str) -> str:
-        return ", ".join(
-            f"{num_gpus} x {gpu_type}"
-            for gpu_type, offers in self.offers.items()
-            for num_gpus, offer in offers.items()
-            if model in offer.models
-        )
+    def verdict(self, model: str, gpu_type: str, num_gpus: str, variant: str) -> Verdict:
+        return self.fits[model][gpu_type][num_gpus][variant]
 
 
-def find_qos(offer: Offer, hours: str) -> OfferQos | None:
-    """Take the first QoS that allows the hours; None when none does, or when `hours` is no whole number."""
-    if not HOURS.fullmatch(hours):
-        return None
-    return next((qos for qos in offer.qos if qos.max_hours >= int(hours)), None)
-
-
-def shown(value: str) -> str:
-    """Quote a value that a stranger may have typed, as Ruby's JSON does, and cut it to a length fit for an alert."""
-    return json.dumps(value[:SHOWN_LENGTH], ensure_ascii=False)
+def find_qos(offer: Offer, hours: int, name: str = "") -> OfferQos | None:
+    """Take the first QoS, or the named one, that allows the hours; None when none does."""
+    return next((qos for qos in offer.qos if qos.max_hours >= hours and name in ("", qos.name)), None)

@@ -6,9 +6,11 @@ from typing import Annotated
 
 from pydantic import Field
 
+from llm_hoster.catalogue.arguments import wrong_argument
+from llm_hoster.catalogue.compiled import OTHER_MODEL
 from llm_hoster.catalogue.document import Document
-from llm_hoster.catalogue.site import Accelerator, Count, Part, Site, Size, check_unique
-from llm_hoster.catalogue.text import Argument, Line, Name, Source
+from llm_hoster.catalogue.site import Accelerator, Count, Part, Site, check_unique
+from llm_hoster.catalogue.text import AnyPath, Argument, Line, Name, Source
 
 
 class ModelEntry(Part):
@@ -16,8 +18,9 @@ class ModelEntry(Part):
     title: Line
     source: Source
     licence: Line
+    group: Line
     good_for: Line
-    weights_gib: Size
+    config: AnyPath | None = None
     max_model_len: Count | None
     engine: Name | None = None
     accelerators: list[Accelerator] = Field(default=["cuda", "rocm", "cpu"], min_length=1)
@@ -35,6 +38,13 @@ def check_models(document: Document[Models], site: Site | None) -> None:
     if models is None:
         return
     check_unique(document, "models", [model.name for model in models.models])
+    for index, model in enumerate(models.models):
+        wrong = wrong_argument(model.args)
+        if wrong is not None:
+            document.fault(("models", index, "args"), *wrong)
+        if model.name == OTHER_MODEL:
+            expected = "another name: in the form this one means a model that the person types"
+            document.fault(("models", index, "name"), model.name, expected)
     if site is None:
         return
     engines = [engine.name for engine in site.engines]

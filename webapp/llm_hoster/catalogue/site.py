@@ -6,10 +6,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from llm_hoster.catalogue.arguments import wrong_argument
 from llm_hoster.catalogue.document import Document
 from llm_hoster.catalogue.text import (
     AnyPath,
     Argument,
+    Constraint,
+    GresName,
     Line,
     Name,
     NodePath,
@@ -25,6 +28,7 @@ Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Size = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 TcpPort = Annotated[int, Field(ge=1024, le=65535)]
 
+IDLE_MINUTES_MAX = 1440
 BYTES_PER_GB = 10**9
 BYTES_PER_GIB = 2**30
 
@@ -64,6 +68,10 @@ class Partition(Part):
         """Slurm's G is GiB; the site gives GB. Rounded down, so that Slurm never adds cores to hold the memory."""
         return int(cores * self.memory_per_core_gb * BYTES_PER_GB / BYTES_PER_GIB)
 
+    def nodes_for(self, num_gpus: int) -> int:
+        """Give the nodes that hold so many GPUs: one, or as many whole ones as are needed."""
+        return -(-num_gpus // self.gpus_per_node) if self.gpus_per_node else 1
+
 
 class Qos(Part):
     name: SlurmName
@@ -86,10 +94,14 @@ class GpuType(Part):
     name: Name
     title: Line
     partition: SlurmName
-    gres: SlurmName | None
+    gres: GresName | None
+    constraint: Constraint | None = None
     memory_gib: Weight
+    compute_capability: Annotated[float, Field(ge=1, le=20)] | None = None
+    is_slice: bool = False
     su_weight: Weight
     num_gpus: Annotated[list[Count], Field(min_length=1)]
+    max_nodes: Count = 1
     cores_per_gpu: Count
     cores_per_gpu_max: Count
     qos: dict[SlurmName, GpuLimit]
@@ -102,6 +114,15 @@ class Defaults(Part):
     gpu_type: Name
     num_gpus: Count
     hours: Count
+    idle_minutes: Annotated[int, Field(ge=0, le=IDLE_MINUTES_MAX)] = 60
+
+
+class Allocation(Part):
+    """What the accounts that match a shell pattern may spend: the form shows a launch as a share of it."""
+
+    accounts: Line
+    su: Size
+    period: Line
 
 
 class Site(Part):
@@ -117,13 +138,23 @@ class Site(Part):
     ports: PortRange | None
     hf_offline: bool
     account: Literal["auto_accounts", "bc_account"]
+    allocations: list[Allocation] = Field(default=[])
+    balance_command: list[Argument] = Field(default=[])
+    portal_command: NodePath | None = None
     models: AnyPath = "models.yml"
+    found_models: AnyPath | None = None
     core_weight: Weight
     defaults: Defaults
     engines: Annotated[list[Engine], Field(min_length=1)]
     partitions: Annotated[list[Partition], Field(min_length=1)]
     qos: list[Qos]
     gpu_types: Annotated[list[GpuType], Field(min_length=1)]
+
+    def partition_of(self, gpu_type: GpuType) -> Partition:
+        return next(each for each in self.partitions if each.name == gpu_type.partition)
+
+    def accelerator_of(self, engine_name: str) -> Accelerator:
+        return next(each.accelerator for each in self.engines if each.name == engine_name)
 
 
 def check_site(document: Document[Site]) -> None:
@@ -145,6 +176,9 @@ def check_site(document: Document[Site]) -> None:
     for index, engine in enumerate(site.engines):
         if engine.kind != "venv" and engine.target is None:
             document.fault(("engines", index, "target"), None, f"the {engine.kind}'s name or path")
+        wrong = wrong_argument(engine.args)
+        if wrong is not None:
+            document.fault(("engines", index, "args"), *wrong)
     for index, gpu_type in enumerate(site.gpu_types):
         _check_gpu_type(document, site, index, gpu_type)
 
@@ -193,10 +227,15 @@ def _right_count(gpu_type: GpuType, partition: Partition, num_gpus: int) -> str 
     """Say what was expected of one entry of num_gpus, or None when it is right."""
     if gpu_type.gres is None:
         return None if num_gpus == 1 else "1, because gres is null"
-    if num_gpus > partition.gpus_per_node:
-        return f"at most {partition.gpus_per_node}, the GPUs of one node of {partition.name}"
+    if gpu_type.is_slice and num_gpus > 1:
+        return "1, because slices of a GPU cannot work together"
+    per_node = partition.gpus_per_node
+    if num_gpus > per_node and (gpu_type.max_nodes == 1 or per_node == 0):
+        return f"at most {per_node}, the GPUs of one node of {partition.name}"
+    if num_gpus > per_node and (num_gpus % per_node or num_gpus > gpu_type.max_nodes * per_node):
+        return f"whole nodes of {per_node} GPUs, at most max_nodes of them, {gpu_type.max_nodes}"
     if gpu_type.qos and not any(limit.allows(num_gpus) for limit in gpu_type.qos.values()):
         return f"a number that one of its qos gives to one user: {', '.join(gpu_type.qos)}"
-    if num_gpus * gpu_type.cores_per_gpu > partition.cores_per_node:
+    if min(num_gpus, per_node) * gpu_type.cores_per_gpu > partition.cores_per_node:
         return f"no more than the {partition.cores_per_node} cores of one node of {partition.name} serve"
     return None

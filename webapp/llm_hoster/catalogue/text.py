@@ -26,7 +26,11 @@ Name = Annotated[str, _matching(r"[a-z][a-z0-9._-]{0,62}", NAME_RULE)]
 SlurmName = Annotated[
     str, _matching(r"[A-Za-z][A-Za-z0-9._-]{0,62}", "a name of Slurm: letters, digits, '.', '_' and '-'")
 ]
-Line = Annotated[str, _matching(r"[^\x00-\x1f\x7f]*\S[^\x00-\x1f\x7f]*", "one line of text that is not empty")]
+Constraint = Annotated[str, _matching(r"[A-Za-z0-9_&|()\[\]*.,-]{1,200}", "a constraint of sbatch")]
+Line = Annotated[str, _matching(r"(?=.*\S)[^\x00-\x1f\x7f]+", "one line of text that is not empty")]
+GresName = Annotated[
+    str, _matching(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", "a type of gres.conf: letters, digits, '.', '_' and '-'")
+]
 OptionalLine = Annotated[str, _matching(r"[^\x00-\x1f\x7f]*", "one line of text, or an empty one")]
 Url = Annotated[str, _matching(r"https?://[^\s\"'<>]+", "an address that begins with https:// or http://")]
 # Nothing expands a `~` on the node: it would become a folder of that name beside the file it is written in.
