@@ -12,13 +12,17 @@ from click.testing import CliRunner
 from llm_hoster.catalogue.compiled import Catalogue
 from llm_hoster.errors import ConfigError
 from llm_hoster.launch.configure import configure
+from tests.catalogue.small_site import MODELS, SITE, changed, write_small
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
 def app(tmp_path: Path) -> Path:
+    """The demo's site in the place of the app's own: it is compiled in no time."""
     shutil.copytree(REPOSITORY / "config", tmp_path / "config")
+    site = (tmp_path / "config" / "sites" / "local.yml").read_text()
+    (tmp_path / "config" / "site.yml").write_text(site.replace("../models-local.yml", "models-local.yml"))
     run("--app", str(tmp_path))
     return tmp_path
 
@@ -32,10 +36,12 @@ def test_the_committed_form_and_catalogue_are_fresh() -> None:
 
 
 def test_configure_says_what_it_wrote(app: Path) -> None:
-    assert run("--app", str(app)) == f"{app}/form.yml: written\n{app}/catalogue.json: written\n"
+    assert run("--app", str(app)) == "".join(
+        f"{app}/{name}: written\n" for name in ("form.yml", "form.js", "catalogue.json")
+    )
 
 
-@pytest.mark.parametrize("name", ["form.yml", "catalogue.json"])
+@pytest.mark.parametrize("name", ["form.yml", "form.js", "catalogue.json"])
 def test_a_file_that_was_edited_or_removed_is_stale(app: Path, name: str) -> None:
     (app / name).write_text((app / name).read_text() + " ")
     with pytest.raises(
@@ -48,8 +54,8 @@ def test_a_file_that_was_edited_or_removed_is_stale(app: Path, name: str) -> Non
 
 
 def test_a_changed_model_makes_the_files_stale(app: Path) -> None:
-    models = app / "config" / "models.yml"
-    models.write_text(models.read_text().replace("Qwen3 4B Instruct", "Qwen3 4B"))
+    models = app / "config" / "models-local.yml"
+    models.write_text(models.read_text().replace("Tiny model", "Small model"))
     with pytest.raises(ConfigError, match="run llm-hoster configure"):
         run("--app", str(app), "--check")
 
@@ -79,7 +85,23 @@ def test_models_can_be_named_apart_from_the_site(app: Path) -> None:
 
 def test_a_fault_leaves_the_old_files(app: Path) -> None:
     before = (app / "form.yml").read_text()
-    (app / "config" / "models.yml").write_text("models: []")
+    (app / "config" / "models-local.yml").write_text("models: []")
     with pytest.raises(ConfigError, match="models"):
         run("--app", str(app))
     assert (app / "form.yml").read_text() == before
+
+
+def test_a_place_over_several_nodes_is_refused_because_this_version_serves_on_one(tmp_path: Path) -> None:
+    two = changed(SITE, "gpus_per_node: 2, cores_per_node: 16", "gpus_per_node: 1, cores_per_node: 16")
+    site = write_small(tmp_path, changed(two, "num_gpus: [1, 2]", "num_gpus: [1, 2]\n    max_nodes: 2"))
+    with pytest.raises(ConfigError, match="2 GPUs of g lie on 2 nodes, and this version serves on one: leave 2 out"):
+        run("--site", str(site), "--app", str(tmp_path))
+    assert not (tmp_path / "form.yml").exists()
+
+
+def test_models_that_fit_nowhere_are_named(tmp_path: Path) -> None:
+    models = MODELS + MODELS.removeprefix("models:\n").replace('"m"', '"n"', 1) + '    accelerators: ["rocm"]\n'
+    site = write_small(tmp_path, models=models)
+    assert "Left out, because they fit on no GPU type of the site: n." in run(
+        "--site", str(site), "--app", str(tmp_path)
+    )

@@ -15,9 +15,13 @@ def copy_app(folder: Path, site: str) -> Path:
     """Copy what OnDemand reads and configure the copy for one of the repository's sites."""
     copy_app_files(folder)
     shutil.copytree(REPOSITORY / "config", folder / "config")
-    for name, text in render_files(folder / site, None, folder).items():
-        (folder / name).write_text(text)
+    configure_app(folder, folder / site)
     return folder
+
+
+def configure_app(app: Path, site: Path) -> None:
+    for name, text in render_files(site, None, app).items():
+        (app / name).write_text(text)
 
 
 @pytest.fixture(scope="session")
@@ -31,6 +35,12 @@ def local_app(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def own_app(tmp_path: Path) -> Path:
+def own_app(alpine_app: Path, tmp_path: Path) -> Path:
     """A copy that the test may spoil."""
-    return copy_app(tmp_path / "app", "config/site.yml")
+    return shutil.copytree(alpine_app, tmp_path / "app")
+
+
+@pytest.fixture
+def own_local_app(local_app: Path, tmp_path: Path) -> Path:
+    """The same of the demo, which is configured anew in no time."""
+    return shutil.copytree(local_app, tmp_path / "app")

@@ -27,7 +27,8 @@ def run_ruby(arguments: list[str], text: str) -> str:
 
 def render_all(requests: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     lines = "\n".join(json.dumps(request) for request in requests)
-    return [json.loads(line) for line in run_ruby([], lines + "\n").splitlines()]
+    # Not splitlines(): a value may hold what Unicode takes for the end of a line.
+    return [json.loads(line) for line in run_ruby([], lines + "\n").split("\n")[:-1]]
 
 
 def render(file: Path, kind: str, values: dict[str, Any], *, markdown: bool = False) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from llm_hoster.catalogue.price import su_text
 from tests.ood.renderer import render
 
 HOSTILE = (
@@ -114,14 +115,46 @@ def test_hostile_values_of_the_connection_stay_text(alpine_app: Path) -> None:
 @pytest.mark.parametrize("completed", [False, True])
 def test_the_info_tells_model_gpus_and_price(alpine_app: Path, tmp_path: Path, completed: bool) -> None:
     page = card(alpine_app, "info.md.erb", stage(tmp_path, alpine_app), completed=completed)
-    assert "Qwen3 4B Instruct on 2 x NVIDIA A100 80 GB:" in page.text
+    assert "Qwen3 4B on 2 x NVIDIA A100 80 GB:" in page.text
     assert "at most 948.8 SU, which is 4 h at 237.2 SU per hour" in page.text
     assert ("Connect to the chat" in page.text) is not completed
 
 
-def test_the_info_prices_the_qos_that_the_hours_lead_to(alpine_app: Path, tmp_path: Path) -> None:
-    staged = stage(tmp_path, alpine_app, gpu_type="a100_3g.20gb", num_gpus="1", bc_num_hours="1")
-    assert "at most 6.4 SU" in card(alpine_app, "info.md.erb", staged).text
+@pytest.mark.parametrize(
+    ("context", "price"),
+    [
+        ({"gpu_type": "a100_3g.20gb", "num_gpus": "1", "bc_num_hours": "1"}, "6.4 SU, which is 1 h at 6.4 SU"),
+        # Its ordinary QoS costs ten times as much.
+        ({"gpu_type": "mi100", "num_gpus": "1", "bc_num_hours": "1"}, "118.6 SU, which is 1 h at 118.6 SU"),
+        (
+            {"gpu_type": "mi100", "num_gpus": "1", "bc_num_hours": "1", "qos": "gpu-testing"},
+            "11.9 SU, which is 1 h at 11.9 SU",
+        ),
+        # As sessions were staged before there was a choice of the QoS.
+        ({"num_gpus": "1", "bc_num_hours": "168"}, "19924.8 SU, which is 168 h at 118.6 SU"),
+    ],
+)
+def test_the_info_prices_the_qos_that_was_chosen_or_that_the_hours_lead_to(
+    alpine_app: Path, tmp_path: Path, context: dict[str, str], price: str
+) -> None:
+    staged = stage(tmp_path, alpine_app, **context)
+    assert f"at most {price} per hour" in card(alpine_app, "info.md.erb", staged).text
+
+
+def test_amounts_are_rounded_half_up_as_in_python(alpine_app: Path, tmp_path: Path) -> None:
+    document = json.loads((stage(tmp_path, alpine_app) / "session.json").read_text())
+    for rate in (0.05, 0.15, 0.25, 0.35, 1.005, 0.049999, 1e-06, 12345.65, 237.249999, 0.0):
+        document["catalogue"]["offers"]["a100_80gb"]["2"]["qos"][0]["su_per_hour"] = rate
+        (tmp_path / "session.json").write_text(json.dumps(document))
+        text = card(alpine_app, "info.md.erb", tmp_path).text
+        assert f"at most {su_text(rate, 4)} SU, which is 4 h at {su_text(rate)} SU per hour" in text
+
+
+def test_the_info_names_a_model_that_was_typed_as_text(alpine_app: Path, tmp_path: Path) -> None:
+    plain = card(alpine_app, "info.md.erb", stage(tmp_path, alpine_app)).tags()
+    page = card(alpine_app, "info.md.erb", stage(tmp_path, alpine_app, model="other", typed_model=HOSTILE))
+    assert page.tags() == plain
+    assert f"{HOSTILE} on 2 x NVIDIA A100 80 GB" in page.text
 
 
 def test_the_info_links_to_the_sites_help(alpine_app: Path, tmp_path: Path) -> None:

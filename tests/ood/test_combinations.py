@@ -1,8 +1,8 @@
-"""Every combination of the form's choices, through every file that OnDemand renders for a launch."""
+"""What the form can send, through every file that OnDemand renders for a launch."""
 
 from __future__ import annotations
 
-import itertools
+import html
 import json
 import shutil
 import subprocess
@@ -13,11 +13,14 @@ from typing import Any
 
 import pytest
 
+from llm_hoster.catalogue.choice import Choice
 from llm_hoster.catalogue.compiled import Catalogue
+from llm_hoster.catalogue.price import su_text
 from llm_hoster.session import Session
-from tests.ood.renderer import INSTALL, render_all
+from tests.ood.launches import SUBMIT, expected_script, python_choice
+from tests.ood.renderer import INSTALL, load_yaml, render_all
 
-SUBMIT, SESSION, INFO = "submit.yml.erb", "template/session.json.erb", "info.md.erb"
+SESSION, INFO = "template/session.json.erb", "info.md.erb"
 
 
 @dataclass(frozen=True)
@@ -28,21 +31,30 @@ class Rendered:
     answers: dict[str, dict[str, Any]]
 
 
-def combinations(catalogue: Catalogue) -> Iterator[dict[str, str]]:
-    """Give what the form can send and Launch accepts; of the hours the last of each QoS."""
-    for gpu_type, offers in catalogue.offers.items():
-        for num_gpus, offer in offers.items():
-            hours = sorted({qos.max_hours for qos in offer.qos})
-            for model, each, email in itertools.product(offer.models, hours, ("0", "1")):
-                yield {
-                    "form_id": catalogue.form_id,
-                    "model": model,
-                    "gpu_type": gpu_type,
-                    "num_gpus": num_gpus,
-                    "bc_num_hours": str(each),
-                    "auto_accounts": "ucb-general",
-                    "bc_email_on_started": email,
-                }
+def combinations(app: Path, catalogue: Catalogue) -> Iterator[dict[str, str]]:
+    """Give what the form can send and Launch accepts: each place in the last hour of each QoS, each model at its
+    cheapest, and each option of each select."""
+    attributes = load_yaml((app / "form.yml").read_text())["attributes"]
+    usual = {name: value if isinstance(value, str) else value.get("value", "") for name, value in attributes.items()}
+    for gpu_type, num_gpus in catalogue.places:
+        model = next(each.name for each in catalogue.models if fits(catalogue, each.name, gpu_type, num_gpus))
+        for qos in catalogue.offers[gpu_type][num_gpus].qos:
+            place = {"model": model, "gpu_type": gpu_type, "num_gpus": num_gpus, "bc_num_hours": str(qos.max_hours)}
+            yield usual | place | {"qos": qos.name or "", "bc_email_on_started": "1"}
+    for each in catalogue.models:
+        places = (place for place in catalogue.places if fits(catalogue, each.name, *place))
+        if place := next(places, None):
+            yield usual | {"model": each.name, "gpu_type": place[0], "num_gpus": place[1], "bc_email_on_started": "0"}
+    for name in ("context_length", "quantization", "preset", "qos"):
+        for _, value in attributes.get(name, {}).get("options", []):
+            sent = usual | {name: value}
+            if isinstance(python_choice(catalogue, sent), Choice):
+                yield sent
+    yield usual | {"model": "other", "typed_model": "owner/a-model", "lora_folder": "/scratch/it's <b>$(id)"}
+
+
+def fits(catalogue: Catalogue, model: str, gpu_type: str, num_gpus: str) -> bool:
+    return catalogue.verdict(model, gpu_type, num_gpus, "none/interactive").fits
 
 
 def templates(app: Path) -> list[str]:
@@ -75,37 +87,38 @@ def rendered(app: Path, catalogue: Catalogue, tmp_path_factory: pytest.TempPathF
     """One Ruby for all: a later request reads the session.json that an earlier one wrote."""
     staged = tmp_path_factory.mktemp("staged")
     names = [SUBMIT, *templates(app), INFO]
-    sent = list(combinations(catalogue))
+    sent = list(combinations(app, catalogue))
     answers = iter(render_all(request for values in sent for request in requests(app, staged, values)))
     return [Rendered(values, {name: next(answers) for name in names}) for values in sent]
 
 
-def test_every_combination_renders_in_every_file(app: Path, catalogue: Catalogue, rendered: list[Rendered]) -> None:
+def test_every_combination_renders_in_every_file(catalogue: Catalogue, rendered: list[Rendered]) -> None:
     for each in rendered:
         assert {name: answer["error"] for name, answer in each.answers.items() if answer["error"]} == {}, each.values
-    assert {each.values["bc_email_on_started"] for each in rendered} == {"0", "1"}
-    assert {each.values["model"] for each in rendered} == {model.name for model in catalogue.models}
+    assert {each.values["bc_email_on_started"] for each in rendered} >= {"0", "1"}
+    assert {each.values["preset"] for each in rendered} == {preset.name for preset in catalogue.presets}
     assert {each.values["gpu_type"] for each in rendered} == {gpu_type.name for gpu_type in catalogue.gpu_types}
 
 
 def test_every_staged_session_is_read_again_on_the_node(catalogue: Catalogue, rendered: list[Rendered]) -> None:
-    as_written = catalogue.model_dump(mode="json")
     for each in rendered:
         document = json.loads(each.answers[SESSION]["text"])
-        assert document["catalogue"] == as_written
-        session = Session.from_context(catalogue, document["context"])
-        script = each.answers[SUBMIT]["yaml"]["script"]
-        assert script["wall_time"] == session.hours * 3600
-        assert f"--partition={session.offer.partition}" in script["native"]
-        assert (f"--qos={session.qos.name}" in script["native"]) is (session.qos.name is not None)
+        session = Session.from_context(Catalogue.model_validate(document["catalogue"]), document["context"])
+        choice = python_choice(catalogue, each.values)
+        assert isinstance(choice, Choice)
+        assert {name: getattr(session, name) for name in vars(choice)} == vars(choice)
+        assert each.answers[SUBMIT]["yaml"]["script"] == expected_script(choice, each.values)
 
 
 def test_every_card_tells_model_and_price(catalogue: Catalogue, rendered: list[Rendered]) -> None:
     for each in rendered:
-        context = json.loads(each.answers[SESSION]["text"])["context"]
-        session = Session.from_context(catalogue, context)
-        page = each.answers[INFO]["html"]
-        assert f"at most <strong>{session.su_estimate:.1f} SU</strong>" in page
+        choice = python_choice(catalogue, each.values)
+        assert isinstance(choice, Choice)
+        page = html.unescape(each.answers[INFO]["html"])
+        title = each.values["typed_model"] or choice.model.title
+        assert f"<strong>{title}</strong> on {choice.num_gpus} x {choice.gpu_type.title}" in page
+        assert f"at most <strong>{su_text(choice.qos.su_per_hour, choice.hours)} SU</strong>" in page
+        assert f"at {su_text(choice.qos.su_per_hour)} SU per hour" in page
         assert "Connect to the chat" in page
 
 

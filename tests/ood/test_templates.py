@@ -7,20 +7,24 @@ import re
 import shutil
 import stat
 import subprocess
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from llm_hoster.catalogue.choice import Choice, FormValues
 from llm_hoster.catalogue.compiled import Catalogue
 from llm_hoster.errors import ChoiceError
 from llm_hoster.session import Session
-from tests.ood.hostile import HOSTILE
+from tests.ood.hostile import HOSTILE, MARK
+from tests.ood.launches import form_values, load, python_choice
 from tests.ood.renderer import INSTALL, render, render_all
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SCRIPTS = sorted(path.name for path in (REPOSITORY / "template").glob("*.sh*"))
 FORM = {"model": "tiny", "gpu_type": "cpu", "num_gpus": "1", "bc_num_hours": "1"}
+FIELDS = [field.name for field in fields(FormValues)]
 
 
 def render_sessions(app: Path, contexts: list[dict[str, str]]) -> list[dict[str, Any]]:
@@ -42,21 +46,50 @@ def test_the_staged_session_is_read_again_on_the_node(local_app: Path, tmp_path:
     assert (session.model.name, session.offer.cores, session.hours, session.su_estimate) == ("tiny", 2, 1, 2.0)
 
 
-@pytest.mark.parametrize("field", FORM)
-def test_a_hostile_value_stays_data_and_is_refused_on_the_node(local_app: Path, field: str) -> None:
-    contexts = [FORM | {field: value} for value in HOSTILE]
-    catalogue = json.loads((local_app / "catalogue.json").read_text())
+def test_a_field_that_was_not_sent_is_staged_with_pythons_default(local_app: Path) -> None:
+    assert render_session(local_app, {})["context"] == asdict(FormValues())
+
+
+@pytest.mark.parametrize("field", ["auto_accounts", "bc_account"])
+def test_the_account_is_staged_whatever_ondemand_calls_it(local_app: Path, field: str) -> None:
+    assert render_session(local_app, FORM | {field: "ucb-general"})["context"]["account"] == "ucb-general"
+
+
+def test_only_the_fits_of_the_chosen_model_are_staged(alpine_app: Path) -> None:
+    catalogue = json.loads((alpine_app / "catalogue.json").read_text())
+    for model, fits in [("qwen3-8b", {"qwen3-8b": catalogue["fits"]["qwen3-8b"]}), ("other", {})]:
+        staged = render_session(alpine_app, form_values(model=model, typed_model="owner/name"))
+        assert staged["catalogue"] == catalogue | {"fits": fits}
+
+
+def test_a_model_that_the_person_typed_is_staged_as_typed(local_app: Path) -> None:
+    staged = render_session(local_app, FORM | {"model": "other", "typed_model": "/projects/jo/o'neil's <b>"})
+    session = Session.from_context(Catalogue.model_validate(staged["catalogue"]), staged["context"])
+    assert session.model.source == "/projects/jo/o'neil's <b>"
+
+
+@pytest.mark.parametrize("field", FIELDS)
+def test_a_hostile_value_stays_data_and_is_judged_on_the_node_as_at_launch(local_app: Path, field: str) -> None:
+    sent = "bc_account" if field == "account" else field
+    contexts = [FORM | {sent: value} for value in HOSTILE]
+    catalogue = load(local_app)
     for context, answer in zip(contexts, render_sessions(local_app, contexts), strict=True):
         document = json.loads(answer["text"])
-        assert document == {"context": context, "catalogue": catalogue}
-        with pytest.raises(ChoiceError):
-            Session.from_context(Catalogue.model_validate(catalogue), document["context"])
+        assert document["context"] == asdict(FormValues()) | FORM | {field: context[sent]}
+        expected = python_choice(catalogue, context)
+        if isinstance(expected, Choice):
+            Session.from_context(catalogue, document["context"])
+            continue
+        with pytest.raises(ChoiceError) as refused:
+            Session.from_context(catalogue, document["context"])
+        assert str(refused.value) == expected
+    assert not MARK.exists()
 
 
 def test_a_choice_that_the_form_does_not_make_is_refused_on_the_node(local_app: Path, tmp_path: Path) -> None:
     file = tmp_path / "session.json"
     file.write_text(json.dumps(render_session(local_app, FORM | {"bc_num_hours": "25"})))
-    with pytest.raises(ChoiceError, match='Number of hours "25" is not possible on 1 x cpu'):
+    with pytest.raises(ChoiceError, match='Number of hours "25" is not possible on 1 x No GPU'):
         Session.from_file(file)
 
 

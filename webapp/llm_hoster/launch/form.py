@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 
-from llm_hoster.catalogue.compiled import Catalogue, GpuType, Model
+from llm_hoster.catalogue.choice import AUTO
+from llm_hoster.catalogue.compiled import OTHER_MODEL, Catalogue, GpuType, Model
+from llm_hoster.catalogue.price import su_text
 from llm_hoster.catalogue.site import Site
+from llm_hoster.launch.field import (
+    FOLDER_LENGTH,
+    FOLDER_PATTERN,
+    HUGGING_FACE_ID_PATTERN,
+    SLURM_NAME_LENGTH,
+    SLURM_NAME_PATTERN,
+    Field,
+    as_yaml,
+    check_box,
+    number,
+    select,
+    text,
+)
 
-FORM_ID_LENGTH = 16  # as in submit.yml.erb
-ACCOUNT_HELP = {
-    "auto_accounts": "The allocation that pays for this session.",
-    "bc_account": "The allocation that pays for this session. Leave it empty to use your default one.",
-}
-# Browsers compile `pattern` with the RegExp `v` flag, in which a bare hyphen in a class is an error.
-ACCOUNT_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._\-]*"
+FORM_ID_LENGTH = 16  # as in launch.rb
 
 
 @dataclass(frozen=True)
@@ -28,124 +35,199 @@ class Form:
 
 
 def render_form(site: Site, catalogue: Catalogue) -> Form:
-    """Write the whole file. Every scalar is a JSON string, so YAML takes nothing for a number, a date or a bool."""
     form_id = hashlib.sha256(_render(site, catalogue, "").encode()).hexdigest()[:FORM_ID_LENGTH]
     return Form(form_id, _render(site, catalogue, form_id))
 
 
 def _render(site: Site, catalogue: Catalogue, form_id: str) -> str:
     sources = " and ".join(source.file for source in catalogue.made_from)
-    return "\n".join(
-        [
-            f"# Written by `llm-hoster configure` from {sources}. Change those, not this file.",
-            "---",
-            f"cluster: {_text(catalogue.site.cluster)}",
-            "form:",
-            *(f"  - {_text(name)}" for name in _field_names(site)),
-            "attributes:",
-            # Fixed, so neither shown nor kept: by it submit.yml.erb knows a form that OnDemand still has in its cache.
-            f"  form_id: {_text(form_id)}",
-            *_model_field(site, catalogue),
-            *_gpu_type_field(site, catalogue),
-            *_num_gpus_field(site, catalogue),
-            *_hours_field(site, catalogue),
-            *_account_field(site),
-            *_field(
-                "bc_email_on_started",
-                widget="check_box",
-                label="Send me an e-mail when the session starts",
-            ),
-            "",
-        ]
-    )
+    fields = [*_what(site, catalogue), *_how_long(site, catalogue), *_more(site, catalogue)]
+    lines = [
+        f"# Written by `llm-hoster configure` from {sources}. Change those, not this file.",
+        "---",
+        f"cluster: {as_yaml(catalogue.site.cluster)}",
+        "form:",
+        *(f"  - {as_yaml(name)}" for name in ("form_id", *(field.name for field in fields))),
+        "attributes:",
+        # Fixed, so neither shown nor kept: by it Launch knows a form that OnDemand still has in its cache.
+        f"  form_id: {as_yaml(form_id)}",
+        *(line for field in fields for line in field.as_lines()),
+    ]
+    return "\n".join(lines) + "\n"
 
 
-def _field_names(site: Site) -> list[str]:
-    return ["form_id", "model", "gpu_type", "num_gpus", "bc_num_hours", site.account, "bc_email_on_started"]
-
-
-def _model_field(site: Site, catalogue: Catalogue) -> Iterator[str]:
-    yield from _field(
-        "model",
-        widget="select",
-        label="Model",
-        help=(
-            "The size is what the model takes of a GPU's memory before the first word; it needs about a fifth more "
-            "to answer. Where it does not fit, the form says which GPUs it fits."
+def _what(site: Site, catalogue: Catalogue) -> list[Field]:
+    """Make the fields of the model and of what it runs on."""
+    groups = list(dict.fromkeys(model.group for model in catalogue.models))
+    models = sorted(catalogue.models, key=lambda model: groups.index(model.group))
+    other = ("Other: a Hugging Face id or a folder", OTHER_MODEL)
+    counts = [int(count) for offers in catalogue.offers.values() for count in offers]
+    return [
+        select(
+            "model",
+            "Model",
+            "What it is good for, its size in the memory of the GPU, and its licence. Answering takes more memory than "
+            "the size alone: if a model does not fit the GPUs below, Launch says so and names some that do.",
+            [*((_model_label(model), model.name) for model in models), other],
+            value=site.defaults.model,
         ),
-        value=site.defaults.model,
-    )
-    yield from _options([(_model_label(model), model.name) for model in catalogue.models])
-
-
-def _gpu_type_field(site: Site, catalogue: Catalogue) -> Iterator[str]:
-    yield from _field(
-        "gpu_type",
-        widget="select",
-        label="GPU type",
-        help=(
-            "The price is for one GPU with the processor cores that come with it, in service units (SU). "
-            "Slices of a GPU are cheap and wait less; they cannot be put together."
+        text(
+            "typed_model",
+            "Other model",
+            'Only for "Other" above: the id of a model at huggingface.co, written owner/name, or the folder that holds '
+            "its files, beginning with a slash. Empty this field when you choose another model: the form remembers it.",
+            pattern=f"{HUGGING_FACE_ID_PATTERN}|{FOLDER_PATTERN}",
+            length=FOLDER_LENGTH,
+            example="Qwen/Qwen3-8B",
         ),
-        value=site.defaults.gpu_type,
-    )
-    yield from _options([(_gpu_label(site, catalogue, gpu_type), gpu_type.name) for gpu_type in catalogue.gpu_types])
+        select(
+            "gpu_type",
+            "GPU type",
+            "The price is that of one GPU with its processor cores for an hour, in service units (SU). A slice is a "
+            "part of a GPU: it is cheap, often free sooner, and cannot be put together with other slices.",
+            [(_gpu_label(site, catalogue, gpu_type), gpu_type.name) for gpu_type in catalogue.gpu_types],
+            value=site.defaults.gpu_type,
+        ),
+        number(
+            "num_gpus",
+            "Number of GPUs",
+            "Take more than one only for a model that one cannot hold: each costs the full price.",
+            value=site.defaults.num_gpus,
+            low=1,
+            high=max(counts),
+        ),
+    ]
 
 
-def _num_gpus_field(site: Site, catalogue: Catalogue) -> Iterator[str]:
-    counts = sorted({int(count) for offers in catalogue.offers.values() for count in offers})
-    yield from _field(
-        "num_gpus",
-        widget="select",
-        label="Number of GPUs",
-        help="More than one is for a model that one GPU cannot hold. The price is per GPU.",
-        value=str(site.defaults.num_gpus),
-    )
-    yield from _options([(str(count), str(count)) for count in counts])
-
-
-def _hours_field(site: Site, catalogue: Catalogue) -> Iterator[str]:
-    yield from _field(
+def _how_long(site: Site, catalogue: Catalogue) -> list[Field]:
+    """Make the fields of the time and of who pays."""
+    hours = number(
         "bc_num_hours",
-        widget="number_field",
-        label="Hours",
-        help="The session ends after this time. Delete it when you are done: only the time used is charged.",
-        value=str(site.defaults.hours),
-        min="1",
-        max=str(longest_hours(catalogue)),
-        step="1",
-        required=True,
+        "Hours",
+        "The session ends after this time. Delete it when you are done: only the time used is charged.",
+        value=site.defaults.hours,
+        low=1,
+        high=max(_hours_of_qos(catalogue).values()),
     )
+    reservation = text(
+        "reservation",
+        "Reservation",
+        "GPUs that are kept for a course or a group have a name: write it here if you were given one.",
+        pattern=SLURM_NAME_PATTERN,
+        length=SLURM_NAME_LENGTH,
+    )
+    return [hours, *_qos_field(site, catalogue), _account_field(site), reservation]
 
 
-def _account_field(site: Site) -> Iterator[str]:
+def _qos_field(site: Site, catalogue: Catalogue) -> list[Field]:
+    hours = _hours_of_qos(catalogue)
+    options = [
+        (f"{qos.name}: up to {hours[qos.name]} h, {_charge_text(qos.charge)}", qos.name)
+        for qos in site.qos
+        if qos.name in hours
+    ]
+    if not options:
+        return []
+    help_ = (
+        "The cluster's queues, each with limits of its own, and not all serve every GPU type. Left to the form, it is "
+        "the first that allows your hours and GPUs."
+    )
+    return [select("qos", "Queue (QoS)", help_, [("Choose for me", ""), *options], value="")]
+
+
+def _account_field(site: Site) -> Field:
     if site.account == "auto_accounts":
-        return _field("auto_accounts", label="Account", help=ACCOUNT_HELP["auto_accounts"])
-    return _field(
+        return Field("auto_accounts", {"label": "Account", "help": "The allocation that pays for this session."})
+    return text(
         "bc_account",
-        widget="text_field",
-        label="Account",
-        help=ACCOUNT_HELP["bc_account"],
-        pattern=ACCOUNT_PATTERN,
-        maxlength="63",
+        "Account",
+        "The allocation that pays for this session. Leave it empty to use your default one.",
+        pattern=SLURM_NAME_PATTERN,
+        length=SLURM_NAME_LENGTH,
     )
 
 
-def longest_hours(catalogue: Catalogue) -> int:
-    return max(qos.max_hours for offers in catalogue.offers.values() for offer in offers.values() for qos in offer.qos)
+def _more(site: Site, catalogue: Catalogue) -> list[Field]:
+    """Make the fields that form.js folds away: few people need them."""
+    lengths = [(_length_label(tokens), str(tokens)) for tokens in catalogue.context_lengths]
+    return [
+        select(
+            "context_length",
+            "Context length",
+            "How much text one conversation can hold, questions and answers together. The shorter it is, the more "
+            "people can talk to the model at once.",
+            [("As long as fits", AUTO), *lengths],
+            value=AUTO,
+        ),
+        select(
+            "quantization",
+            "Quantisation",
+            "Rounds the numbers that the model is made of, so that it takes less memory. Not every GPU type can do it.",
+            [(each.title, each.name) for each in catalogue.quantizations],
+            value=catalogue.quantizations[0].name,
+        ),
+        select(
+            "preset",
+            "Preset",
+            "What the session is tuned for. Everything else works too.",
+            [(each.title, each.name) for each in catalogue.presets],
+            value=catalogue.presets[0].name,
+        ),
+        text(
+            "lora_folder",
+            "LoRA folder",
+            "A fine-tuned adapter for this model (LoRA): the folder that holds it. Leave it empty if you have none.",
+            pattern=FOLDER_PATTERN,
+            length=FOLDER_LENGTH,
+        ),
+        number(
+            "idle_minutes",
+            "Stop when idle, in minutes",
+            "When nobody has asked anything for so long, the session ends and its charge with it. 0 = never.",
+            value=site.defaults.idle_minutes,
+            low=0,
+            high=catalogue.idle_minutes_max,
+        ),
+        check_box("bc_email_on_started", "Send me an e-mail when the session starts"),
+    ]
+
+
+def _hours_of_qos(catalogue: Catalogue) -> dict[str | None, int]:
+    """Give the most hours that each QoS allows anywhere."""
+    hours: dict[str | None, int] = {}
+    for offers in catalogue.offers.values():
+        for offer in offers.values():
+            for qos in offer.qos:
+                hours[qos.name] = max(qos.max_hours, hours.get(qos.name, 0))
+    return hours
+
+
+def _charge_text(charge: float) -> str:
+    return "at the full price" if charge == 1 else f"at {charge * 100:.6g} % of the price"
+
+
+def _length_label(tokens: int) -> str:
+    """A token of English is about three quarters of a word."""
+    words = tokens * 3 // 4
+    return f"{tokens:,} tokens, about {round(words, 2 - len(str(words))):,} words"
 
 
 def _model_label(model: Model) -> str:
     size = f"{model.weights_gib:.0f} GiB" if model.weights_gib >= 1 else "under 1 GiB"
-    return f"{model.title}: {size}; {model.good_for}; licence {model.licence}"
+    title = f"{model.title}, {size}" if model.weights_gib else model.title
+    return f"{model.group}: {title}; {model.good_for}; licence {model.licence}"
 
 
 def _gpu_label(site: Site, catalogue: Catalogue, gpu_type: GpuType) -> str:
-    offer = next(iter(catalogue.offers[gpu_type.name].values()))
-    hours = max(qos.max_hours for qos in offer.qos)
-    parts = [f"{offer.qos[0].su_per_hour:.1f} SU per hour", f"up to {hours} h"]
+    offers = catalogue.offers[gpu_type.name]
+    count = min(offers, key=int)
+    offer = offers[count]
+    price = f"{su_text(offer.qos[0].su_per_hour)} SU per hour" + (f" for {count}" if count != "1" else "")
+    parts = [price, f"partition {offer.partition}", f"up to {max(qos.max_hours for qos in offer.qos)} h"]
     if gpu_type.memory_gib:
         parts.insert(0, f"{gpu_type.memory_gib:g} GiB of memory")
+    if gpu_type.is_slice:
+        parts.insert(0, "part of a GPU (MIG slice)")
     if _is_for_one_session(site, gpu_type.name):
         parts.append("one session at a time")
     if gpu_type.note:
@@ -158,20 +240,3 @@ def _is_for_one_session(site: Site, gpu_type_name: str) -> bool:
     limits = next(each.qos for each in site.gpu_types if each.name == gpu_type_name)
     allowed = [qos for qos in site.qos if qos.name in limits]
     return len(allowed) == 1 and 1 in (allowed[0].max_jobs, limits[allowed[0].name].per_user)
-
-
-def _field(name: str, **values: str | bool) -> Iterator[str]:
-    yield f"  {name}:"
-    for key, value in values.items():
-        yield f"    {key}: {_text(value)}"
-
-
-def _options(options: list[tuple[str, str]]) -> Iterator[str]:
-    yield "    options:"
-    for label, value in options:
-        yield f"      - [{_text(label)}, {_text(value)}]"
-
-
-def _text(value: str | bool) -> str:
-    """A JSON string is a YAML string, quotes and all."""
-    return json.dumps(value, ensure_ascii=False)
