@@ -42,6 +42,12 @@ class BatchApp:
         title = str(form.get("title") or manifest.get("name") or token)
         return cls(root, token, title, parsed["description_html"], manifest, tuple(attributes))
 
+    @property
+    def form_script(self) -> str | None:
+        """The text of form.js, which OnDemand puts into the form's page."""
+        path = self.root / "form.js"
+        return path.read_text(encoding="utf-8") if path.is_file() else None
+
     def context(self, submitted: Mapping[str, str] | None = None) -> dict[str, str]:
         """Return each attribute's value. As in OnDemand only known names are kept, and of those any string."""
         context = {attribute.id: attribute.default for attribute in self.attributes}

@@ -25,6 +25,7 @@ URL_PREFIX = "/pun/sys/dashboard"
 CHANGING = {"Queued", "Starting"}
 QUICK_REFRESH_S = 2
 SLOW_REFRESH_S = 10  # OnDemand's own, and its minimum
+STRICT_CSP = "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'self'"
 
 pages = Blueprint("pages", __name__)
 
@@ -59,8 +60,10 @@ def create_app(settings: PortalSettings | None = None) -> Flask:
         SESSION_COOKIE_PATH="/pun",
         SESSION_COOKIE_SAMESITE="Lax",
     )
-    app.jinja_env.globals.update(csrf_token=csrf_token, field_prefix=FIELD_PREFIX)
+    app.jinja_env.globals.update(csrf_token=csrf_token, field_prefix=FIELD_PREFIX, bootstrap=settings.bootstrap)
     app.before_request(refuse_forged_request)
+    if settings.strict_csp:
+        app.after_request(block_inline_script)
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.register_blueprint(pages, url_prefix=URL_PREFIX)
     return app
@@ -78,6 +81,11 @@ def refuse_forged_request() -> None:
     sent = request.form.get("authenticity_token", "") or request.headers.get("X-CSRF-Token", "")
     if not hmac.compare_digest(sent.encode(), csrf_token().encode()):
         abort(422, "The page's token is missing or old. Load the page again.")
+
+
+def block_inline_script(response: Response) -> Response:
+    response.headers["Content-Security-Policy"] = STRICT_CSP
+    return response
 
 
 def portal() -> PortalSettings:

@@ -15,6 +15,7 @@ SITE = REPOSITORY / "config" / "sites" / "local.yml"
 APP_FILES = (
     "manifest.yml",
     "submit.yml.erb",
+    "launch.rb",
     "view.html.erb",
     "info.md.erb",
     "completed.md.erb",

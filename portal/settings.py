@@ -18,6 +18,7 @@ class PortalSettings:
 
     `data_root` is OnDemand's data folder of the user. `batch_system` is "local" or "slurm". `batch_connect_basic` is
     the cluster's own default for submit.yml's `batch_connect`. `home` is the HOME of local jobs, None the user's own.
+    `bootstrap` is 5 as in OnDemand 4, or 4 as in OnDemand 3.1; `strict_csp` blocks inline script, as a site may.
     """
 
     app_root: Path
@@ -31,6 +32,8 @@ class PortalSettings:
     session_in_view: bool = False
     kill_grace_s: float = 10.0
     home: Path | None = None
+    bootstrap: int = 5
+    strict_csp: bool = False
     batch_connect_basic: dict[str, Any] = field(default_factory=dict)
 
     @property

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from playwright.sync_api import Browser, BrowserContext, sync_playwright
+from playwright.sync_api import Browser, BrowserContext
 
 from portal.chromium import CHROMIUM, FLAGS
 from portal.debian_package import require_packages
 from tests.cluster.slurm_cluster import SlurmCluster
+from tests.shared_playwright import shared_playwright
 
 
 @contextmanager
@@ -19,12 +20,11 @@ def run_browser(cluster: SlurmCluster) -> Iterator[Browser]:
     starter = cluster.folder / "chromium"
     starter.write_text(f'#!/bin/sh\nexec nsenter -t {cluster.init_pid} -n -- {CHROMIUM} "$@"\n')
     starter.chmod(0o755)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=starter, args=[*FLAGS])
-        try:
-            yield browser
-        finally:
-            browser.close()
+    browser = shared_playwright().chromium.launch(executable_path=starter, args=[*FLAGS])
+    try:
+        yield browser
+    finally:
+        browser.close()
 
 
 def open_context(browser: Browser, url: str, user: str, password: str, *, bypass_csp: bool = False) -> BrowserContext:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+import pytest
 from flask.testing import FlaskClient
 
 from portal.html_page import Form, HtmlPage
@@ -114,3 +115,33 @@ def test_what_sbatch_writes_to_stderr_is_shown(make_client: MakeClient) -> None:
     text = launch(make_client(options), model="tiny")
     assert "Failed to submit session" in text
     assert "<pre>invalid &lt;account&gt;</pre>" in text
+
+
+def test_form_js_runs_after_the_form_in_a_function_of_its_own(make_client: MakeClient) -> None:
+    text = make_client(form__js="if (1 < 2) window.x = '&';").get(NEW).text
+    before, _, script = text.partition("</form>")
+    assert "window.x" not in before
+    assert script.strip().startswith("<script>\n(function(){\nif (1 < 2) window.x = '&';\n}());\n</script>")
+
+
+def test_an_app_without_form_js_has_no_script(make_client: MakeClient) -> None:
+    assert "<script" not in make_client().get(NEW).text
+
+
+@pytest.mark.parametrize(
+    ("bootstrap", "group", "select"), [(5, "mb-3", "form-select"), (4, "form-group", "form-control")]
+)
+def test_the_form_has_the_classes_of_its_bootstrap(
+    make_client: MakeClient, bootstrap: int, group: str, select: str
+) -> None:
+    page = HtmlPage(make_client({"bootstrap": bootstrap}).get(NEW).text)
+    assert tag_with_id(page, "model_wrapper")["class"] == group
+    assert tag_with_id(page, "model")["class"] == select
+    sheets = [values["href"] for tag, values in page.tags if values.get("rel") == "stylesheet"]
+    assert sheets[0] == f"/pun/sys/dashboard/static/vendor/bootstrap-{bootstrap}.min.css"
+
+
+def test_a_strict_policy_is_sent_only_where_it_is_asked_for(make_client: MakeClient) -> None:
+    assert "Content-Security-Policy" not in make_client().get(NEW).headers
+    assert "script-src" not in make_client({"strict_csp": True}).get(NEW).headers["Content-Security-Policy"]
+    assert "default-src 'self'" in make_client({"strict_csp": True}).get(NEW).headers["Content-Security-Policy"]
