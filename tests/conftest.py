@@ -12,6 +12,9 @@ from typing import Any
 
 import pytest
 
+from llm_hoster.catalogue.preset import PRESETS
+from llm_hoster.catalogue.sentences import CHOICE_SENTENCES
+
 pytest_plugins = ["tests.cluster.plugin", "tests.live_engine"]
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -70,12 +73,17 @@ def make_catalogue(tmp_path: Path) -> MakeCatalogue:
     """
     Build a valid catalogue.json for this machine: one CPU type, the tiny model, one engine.
 
-    Keyword arguments replace values: `site=`, `engine=` and `model=` take dicts that are merged into the first entry.
+    Keyword arguments replace values: `site=`, `engine=`, `model=`, `gpu_type=` and `offer=` take dicts that are merged
+    into the first entry.
     """
     prefix = prefix_path()
 
     def make(
-        site: dict[str, Any] | None = None, engine: dict[str, Any] | None = None, model: dict[str, Any] | None = None
+        site: dict[str, Any] | None = None,
+        engine: dict[str, Any] | None = None,
+        model: dict[str, Any] | None = None,
+        gpu_type: dict[str, Any] | None = None,
+        offer: dict[str, Any] | None = None,
     ) -> dict[str, Any]:
         catalogue = copy.deepcopy(CATALOGUE)
         catalogue["site"] |= {
@@ -86,6 +94,8 @@ def make_catalogue(tmp_path: Path) -> MakeCatalogue:
         } | (site or {})
         catalogue["engines"][0] |= {"target": str(prefix / "engine" / ENGINE_NAME)} | (engine or {})
         catalogue["models"][0] |= {"source": str(prefix / "models" / "tiny")} | (model or {})
+        catalogue["gpu_types"][0] |= gpu_type or {}
+        catalogue["offers"]["cpu"]["1"] |= offer or {}
         return catalogue
 
     return make
@@ -111,8 +121,10 @@ def short_dir() -> Iterator[Path]:
         yield Path(name)
 
 
+QUANTIZATIONS = {"none": "As published", "fp8_per_tensor": "FP8 while loading"}
+
 CATALOGUE: dict[str, Any] = {
-    "format": 1,
+    "format": 2,
     "made_from": [
         {"file": "config/sites/local.yml", "sha256": "0" * 64},
         {"file": "config/models.yml", "sha256": "0" * 64},
@@ -131,6 +143,9 @@ CATALOGUE: dict[str, Any] = {
         "hf_offline": True,
         "core_weight": 1.0,
         "app": "dev",
+        "portal_command": None,
+        "balance_command": [],
+        "allocations": [],
     },
     "engines": [
         {
@@ -148,24 +163,55 @@ CATALOGUE: dict[str, Any] = {
             "title": "Tiny model",
             "source": "",
             "licence": "MIT",
+            "group": "Demo",
             "good_for": "demo and tests",
             "weights_gib": 0.001,
-            "required_gpu_memory_gib": 0.0,
             "max_model_len": None,
             "engine": None,
             "args": ["--enable-auto-tool-choice", "--tool-call-parser", "hermes", "--reasoning-parser", "qwen3"],
         }
     ],
-    "gpu_types": [{"name": "cpu", "title": "No GPU", "memory_gib": 0.0, "engine": ENGINE_NAME, "note": ""}],
+    "gpu_types": [
+        {
+            "name": "cpu",
+            "title": "No GPU",
+            "memory_gib": 0.0,
+            "compute_capability": None,
+            "is_slice": False,
+            "engine": ENGINE_NAME,
+            "note": "",
+        }
+    ],
     "offers": {
         "cpu": {
             "1": {
                 "partition": "all",
                 "gres": None,
+                "constraint": None,
+                "nodes": 1,
                 "cores": 2,
                 "memory_gib": 8,
-                "models": ["tiny"],
                 "qos": [{"name": None, "max_hours": 24, "su_per_hour": 2.0}],
+            }
+        }
+    },
+    "places": [("cpu", "1")],
+    "quantizations": [{"name": name, "title": title} for name, title in QUANTIZATIONS.items()],
+    "presets": [{"name": name, "title": preset.title} for name, preset in PRESETS.items()],
+    "context_lengths": [1024, 4096],
+    "idle_minutes_max": 1440,
+    "sentences": {
+        **CHOICE_SENTENCES,
+        "memory": "it needs %{needed} GiB on each GPU, and %{usable} GiB are usable",
+    },
+    "fits": {
+        "tiny": {
+            "cpu": {
+                "1": {
+                    f"{quantization}/{preset}": {"max_model_len": 2048}
+                    for quantization in QUANTIZATIONS
+                    for preset in PRESETS
+                }
             }
         }
     },

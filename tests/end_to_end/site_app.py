@@ -77,8 +77,8 @@ def make_models(models: Path) -> dict[str, Any]:
     """Three models of one kind; the engines of the last two must die while they start, for want of the model."""
     common = {
         "licence": "MIT",
+        "group": "Tests",
         "good_for": "tests",
-        "weights_gib": 0.001,
         "max_model_len": None,
         "args": ["--enable-auto-tool-choice", "--tool-call-parser", "hermes", "--reasoning-parser", "qwen3"],
     }

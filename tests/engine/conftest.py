@@ -95,20 +95,26 @@ def start_session(
     """
     Start a session: `start_session(program="...")` with a Python program as vLLM, or with the real one.
 
-    Other keyword arguments are those of make_catalogue.
+    `context` has values of the form; other keyword arguments are those of make_catalogue.
     """
     sessions = []
 
-    def start(program: str | None = None, arguments: tuple[str, ...] = (), **changes: Any) -> RunningSession:
+    def start(
+        program: str | None = None,
+        arguments: tuple[str, ...] = (),
+        context: dict[str, str] | None = None,
+        **changes: Any,
+    ) -> RunningSession:
         changes["site"] = {"node_dir": str(short_dir)} | changes.get("site", {})
         if program is not None:
             vllm = tmp_path / "engine" / "bin" / "vllm"
             vllm.parent.mkdir(parents=True)
             vllm.write_text(f"#!{sys.executable}\n{program}")
             vllm.chmod(0o755)
-            changes["engine"] = {"target": str(tmp_path / "engine")}
+            changes["engine"] = {"target": str(tmp_path / "engine")} | changes.get("engine", {})
         document = json.loads((staged_root / "session.json").read_text())
         document["catalogue"] = make_catalogue(**changes)
+        document["context"] |= context or {}
         (staged_root / "session.json").write_text(json.dumps(document))
         sessions.append(RunningSession(staged_root, short_dir, *arguments))
         return sessions[-1]

@@ -8,6 +8,8 @@ small programs in vLLM's place.
 from __future__ import annotations
 
 import json
+import struct
+from pathlib import Path
 
 import pytest
 
@@ -21,24 +23,59 @@ START_TIMEOUT_S = 240
 def test_vllm_starts_answers_and_ends_without_a_trace_and_without_the_home_folder(
     start_session, prefix, tiny_model, tmp_path
 ):
-    session = start_session()
+    chosen = {
+        "context_length": "1024",
+        "preset": "long-context",
+        "lora_folder": str(write_adapters(tmp_path / "loras")),
+    }
+    session = start_session(context=chosen)
     session.wait_for_port()
     state = session.wait_for_state("ready", START_TIMEOUT_S)
     assert [(step.name, step.status) for step in state.steps] == [
         (name, "done") for name in ("start", "weights", "kv_cache", "ready")
     ]
     runtime_dir = next(session.node_dir.glob("llmh-*"))
-    body = {"model": "tiny", "messages": [{"role": "user", "content": "Say hello."}], "temperature": 0}
-    answer = EnginePool(runtime_dir / "vllm.sock").request(
-        "POST", "/v1/chat/completions", body=json.dumps(body), headers={"Content-Type": "application/json"}, timeout=60
-    )
-    message = json.loads(answer.data)["choices"][0]["message"]
-    assert message["content"] == "Hello! I am the tiny model of LLM Hoster."
+    models = ask(runtime_dir, "GET", "/v1/models")["data"]
+    assert [(model["id"], model["max_model_len"]) for model in models] == [
+        ("tiny", 1024),
+        ("law", None),
+        ("physics", None),
+    ]
+    for name in ("tiny", "law", "physics"):
+        body = {"model": name, "messages": [{"role": "user", "content": "Say hello."}], "temperature": 0}
+        message = ask(runtime_dir, "POST", "/v1/chat/completions", body)["choices"][0]["message"]
+        assert message["content"] == "Hello! I am the tiny model of LLM Hoster."
     assert session.stop() == 0
     wait_until(lambda: not session.processes(), timeout_s=5)
     assert list(session.node_dir.iterdir()) == []
     assert list(session.home.rglob("*")) == []
     assert (tmp_path / "cache" / "vllm").exists()
+
+
+def ask(runtime_dir, method, path, body=None):
+    answer = EnginePool(runtime_dir / "vllm.sock").request(
+        method, path, body=json.dumps(body), headers={"Content-Type": "application/json"}, timeout=60
+    )
+    return json.loads(answer.data)
+
+
+def write_adapters(folder: Path) -> Path:
+    """Two LoRA adapters of different ranks for the tiny model, which change nothing: all their weights are zero."""
+    for name, rank in (("law", 8), ("physics", 20)):
+        adapter = folder / name
+        adapter.mkdir(parents=True)
+        config = {"peft_type": "LORA", "r": rank, "lora_alpha": rank, "target_modules": ["q_proj"], "bias": "none"}
+        (adapter / "adapter_config.json").write_text(json.dumps(config))
+        prefix = "base_model.model.model.layers.0.self_attn.q_proj"
+        size = rank * 64 * 4
+        tensors = {
+            f"{prefix}.lora_A.weight": {"dtype": "F32", "shape": [rank, 64], "data_offsets": [0, size]},
+            f"{prefix}.lora_B.weight": {"dtype": "F32", "shape": [64, rank], "data_offsets": [size, 2 * size]},
+        }
+        header = json.dumps(tensors).encode()
+        weights = struct.pack("<Q", len(header)) + header + bytes(2 * size)
+        (adapter / "adapter_model.safetensors").write_bytes(weights)
+    return folder
 
 
 def test_a_model_that_is_not_there_is_told_in_a_sentence(start_session, prefix):

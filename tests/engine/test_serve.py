@@ -6,11 +6,24 @@ import json
 import os
 import signal
 import stat
+import subprocess
+import sys
 import urllib.request
 
 import pytest
 
+from llm_hoster.engine.balance import read_balance
 from tests.engine.conftest import RunningSession, wait_until
+from tests.engine.test_adapter import make_adapter
+from tests.engine.test_typed_model import LLAMA
+
+# Writes its arguments where the test finds them.
+TELLS_ARGUMENTS = """
+import json, os, sys, time
+with open(os.environ["HOME"] + "/arguments", "w") as file:
+    json.dump(sys.argv[1:], file)
+time.sleep(600)
+"""
 
 SLEEPER = "import time; time.sleep(600)"
 
@@ -216,6 +229,153 @@ def test_a_session_that_cannot_be_started_leaves_no_folder_on_the_node(start_ses
     assert session.process.wait(timeout=20) == 1
     assert sentence in session.outcome()["reason"]
     assert_nothing_is_left(session)
+
+
+def arguments_of(session) -> list[str]:
+    path = session.home / "arguments"
+    wait_until(lambda: path.exists() and path.read_text().endswith("]"))
+    return json.loads(path.read_text())
+
+
+def test_what_was_chosen_arrives_at_vllm(start_session, tmp_path):
+    adapter = make_adapter(tmp_path / "law")
+    chosen = {"context_length": "1024", "quantization": "fp8_per_tensor", "preset": "throughput"}
+    session = start_session(TELLS_ARGUMENTS, context=chosen | {"lora_folder": str(adapter)}, model={"args": ["--last"]})
+    arguments = arguments_of(session)
+    expected = ["--max-model-len", "1024", "--quantization", "fp8_per_tensor", "--performance-mode", "throughput"]
+    start = arguments.index("--max-model-len")
+    assert arguments[start : start + 6] == expected
+    assert json.loads(arguments[arguments.index("--lora-modules") + 1]) == {"name": "law", "path": str(adapter)}
+    assert arguments[-1] == "--last"
+
+
+def test_a_typed_folder_is_served_as_it_is_named(start_session, tmp_path):
+    folder = tmp_path / "a $HOME 'model'"
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps(LLAMA))
+    session = start_session(TELLS_ARGUMENTS, context={"model": "other", "typed_model": str(folder)})
+    assert arguments_of(session)[:4] == ["serve", str(folder), "--served-model-name", "a-home-model-"]
+
+
+def test_the_balance_of_the_account_is_asked_for(start_session, monkeypatch):
+    monkeypatch.setenv("SLURM_JOB_ACCOUNT", "417")
+    session = start_session(SLEEPER, site={"balance_command": ["/bin/echo", "{account}"]})
+    session.wait_for_port()
+    (runtime_dir,) = session.node_dir.glob("llmh-*")
+    wait_until(lambda: read_balance(runtime_dir) == 417.0)
+
+
+def test_without_slurm_no_balance_is_asked_for(start_session, tmp_path, monkeypatch):
+    monkeypatch.delenv("SLURM_JOB_ACCOUNT", raising=False)
+    session = start_session(SLEEPER, site={"balance_command": ["/usr/bin/touch", str(tmp_path / "asked")]})
+    session.wait_for_port()
+    assert not (tmp_path / "asked").exists()
+
+
+@pytest.mark.parametrize(
+    ("context", "changes", "sentence"),
+    [
+        pytest.param(
+            {}, {"offer": {"nodes": 2}}, "lie on 2 nodes, and this version of LLM Hoster serves on one", id="nodes"
+        ),
+        pytest.param(
+            {"lora_folder": "/no/such"}, {}, "/no/such: this LoRA folder cannot be read on the node", id="lora"
+        ),
+        pytest.param(
+            {"model": "other", "typed_model": "/no/such"}, {}, "/no/such: the model's folder does not exist", id="typed"
+        ),
+        pytest.param({"preset": "fast"}, {}, 'Preset "fast" is not known', id="preset"),
+    ],
+)
+def test_what_cannot_be_served_ends_at_once(start_session, context, changes, sentence):
+    session = start_session(SLEEPER, context=context, **changes)
+    assert session.process.wait(timeout=20) == 1
+    assert sentence in session.outcome()["reason"]
+    assert not (session.staged_root / "vllm.log").exists()
+    assert_nothing_is_left(session)
+
+
+def test_a_typed_model_that_does_not_fit_ends_at_once(start_session, tmp_path):
+    (tmp_path / "large").mkdir()
+    (tmp_path / "large" / "config.json").write_text(json.dumps(LLAMA))
+    session = start_session(
+        SLEEPER,
+        context={"model": "other", "typed_model": str(tmp_path / "large")},
+        engine={"accelerator": "cuda"},
+        gpu_type={"memory_gib": 8.0, "compute_capability": 9.0},
+    )
+    assert session.process.wait(timeout=20) == 1
+    assert f"Model {tmp_path}/large " in session.outcome()["reason"]
+    assert "No choice of this site holds it" in session.outcome()["reason"]
+    assert not (session.staged_root / "vllm.log").exists()
+
+
+def test_an_error_that_nobody_expected_is_a_sentence_on_the_card(start_session, tmp_path, monkeypatch):
+    """A damaged installation in the place of whatever else will go wrong in that step."""
+    (tmp_path / "path").mkdir()
+    (tmp_path / "path" / "requests.py").write_text("raise RuntimeError('of the test')\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "path"))
+    session = start_session(SLEEPER, context={"model": "other", "typed_model": "org/model"})
+    assert session.process.wait(timeout=20) == 1
+    assert "org/model: looking at this model ended with an error that nobody expected" in session.outcome()["reason"]
+    assert session.outcome()["ended_at"] is not None
+    assert "RuntimeError: of the test" in session.output.read_text()
+
+
+@pytest.mark.parametrize("index", ['{"weight_map": [1]}', '{"weight_map": {"a": {}}}', "pipe"])
+def test_a_typed_folder_with_odd_files_is_left_to_vllm(start_session, tmp_path, index):
+    folder = tmp_path / "odd"
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps(LLAMA))
+    if index == "pipe":
+        os.mkfifo(folder / "model.safetensors")
+    else:
+        (folder / "model.safetensors.index.json").write_text(index)
+    session = start_session(TELLS_ARGUMENTS, context={"model": "other", "typed_model": str(folder)})
+    assert arguments_of(session)[:2] == ["serve", str(folder)]
+    assert f"Nobody knows yet whether {folder} fits" in session.output.read_text()
+
+
+def test_a_container_sees_the_files_that_a_model_and_an_adapter_only_link_to(start_session, tmp_path, monkeypatch):
+    """A version in the Hugging Face cache, named by a link, and an adapter that lies in one as well."""
+    repository = tmp_path / "hub" / "models--org--model"
+    snapshot, blobs = repository / "snapshots" / "abc", repository / "blobs"
+    for folder in (snapshot, blobs, tmp_path / "elsewhere", tmp_path / "programs"):
+        folder.mkdir(parents=True)
+    (tmp_path / "elsewhere" / "x").write_text(json.dumps(LLAMA))
+    (blobs / "1234").symlink_to(tmp_path / "elsewhere" / "x")
+    (snapshot / "config.json").symlink_to("../../blobs/1234")
+    (snapshot / "passwords").symlink_to("/etc/passwd")
+    (tmp_path / "my model").symlink_to(snapshot)
+    adapter = make_adapter(tmp_path / "deep" / "law")
+    (tmp_path / "adapters").mkdir()
+    (tmp_path / "adapters" / "law").symlink_to(adapter)
+    apptainer = tmp_path / "programs" / "apptainer"
+    apptainer.write_text(f"#!{sys.executable}\n{TELLS_ARGUMENTS}")
+    apptainer.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{apptainer.parent}:{os.environ['PATH']}")
+    session = start_session(
+        engine={"kind": "apptainer", "target": "/images/vllm.sif"},
+        context={
+            "model": "other",
+            "typed_model": str(tmp_path / "my model"),
+            "lora_folder": str(tmp_path / "adapters"),
+        },
+    )
+    arguments = arguments_of(session)
+    start = arguments.index("/images/vllm.sif")
+    bound = [arguments[i + 1] for i in range(start) if arguments[i] == "--bind"]
+    assert bound[2:] == [str(path) for path in (snapshot, blobs, tmp_path / "elsewhere", adapter)]
+    assert arguments[start + 1 : start + 4] == ["vllm", "serve", str(snapshot)]
+    module = json.loads(arguments[arguments.index("--lora-modules") + 1])
+    assert module == {"name": "law", "path": str(adapter)}
+
+
+def test_nothing_slow_is_loaded_before_vllm_starts():
+    slow = {"yaml", "requests", "urllib3", "flask", "jinja2", "http.client", "llm_hoster.fit.fit"}
+    script = f"import sys; import llm_hoster.engine.serve; print(*sorted({slow!r} & set(sys.modules)))"
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert run.stdout == "\n"
 
 
 def test_a_node_dir_that_is_too_long_for_sockets_is_refused(start_session, tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from llm_hoster.engine.balance import BalanceWatch
 from llm_hoster.status.page import duration_in_words, session_facts
 from tests.web_session import MakeClient, MakeSettings, ready_state
 
@@ -42,3 +43,15 @@ def test_the_page_shows_model_gpu_time_and_su(make_client: MakeClient) -> None:
 
     for text in ("Tiny model", "No GPU", "3 h 00 min", "108.6"):
         assert text in html
+
+
+def test_the_page_shows_what_the_account_has_left_where_the_site_tells_it(make_client: MakeClient) -> None:
+    client = make_client()
+    settings = client.application.extensions["llm_hoster"]["settings"]
+    assert "SU left" not in client.get("/").get_data(as_text=True)
+
+    BalanceWatch(["/bin/echo", "123456.78"], "ucb1_asc1", settings.runtime_dir).look()
+    assert "<dt>SU left in the account</dt><dd>123,456.8</dd>" in client.get("/session").get_data(as_text=True)
+
+    BalanceWatch(["/bin/false"], "ucb1_asc1", settings.runtime_dir).look()
+    assert "SU left" not in client.get("/session").get_data(as_text=True)

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
-from llm_hoster.catalogue.compiled import Catalogue, Choice
+from llm_hoster.catalogue.choice import Choice, FormValues, choose
+from llm_hoster.catalogue.compiled import Catalogue
 from llm_hoster.errors import SessionError
+
+
+class Staged(BaseModel):
+    """The content of session.json."""
+
+    context: dict[str, object]
+    catalogue: Catalogue
 
 
 @dataclass(frozen=True)
@@ -23,28 +31,36 @@ class Session(Choice):
     def su_estimate(self) -> float:
         return self.qos.su_per_hour * self.hours
 
+    @property
+    def idle_s(self) -> float | None:
+        """For how long nobody may ask anything before the session ends; None = as long as it lasts."""
+        return self.idle_minutes * 60 or None
+
+    @property
+    def is_typed(self) -> bool:
+        """Whether the person typed the model: then nobody has judged yet whether it fits."""
+        return self.verdict is None
+
     @classmethod
     def from_file(cls, path: Path) -> Session:
         """Read session.json; raise SessionError when it is not one, ChoiceError when its choice is not offered."""
         try:
-            document = json.loads(path.read_text())
-            catalogue = Catalogue.model_validate(document["catalogue"])
-            context = document["context"]
-        except (OSError, ValueError, KeyError, TypeError, ValidationError) as error:
+            staged = Staged.model_validate_json(path.read_bytes())
+        except (OSError, ValidationError) as error:
             message = f"{path}: not a session of LLM Hoster ({error}). Launch again from the portal."
             raise SessionError(message) from error
-        return cls.from_context(catalogue, context)
+        return cls.from_context(staged.catalogue, staged.context)
 
     @classmethod
-    def from_context(cls, catalogue: Catalogue, context: dict[str, str]) -> Session:
+    def from_context(cls, catalogue: Catalogue, context: Mapping[str, object]) -> Session:
         """Look the form's values up; raise ChoiceError as the form does."""
-        choice = catalogue.choose(
-            model=context.get("model", ""),
-            gpu_type=context.get("gpu_type", ""),
-            num_gpus=context.get("num_gpus", ""),
-            hours=context.get("bc_num_hours", ""),
-        )
-        return cls(catalogue=catalogue, **vars(choice))
+        return cls(catalogue=catalogue, **vars(choose(catalogue, form_values(context))))
+
+
+def form_values(context: Mapping[str, object]) -> FormValues:
+    """Take the form's values from the context, as text; what is not there, or null, has its default."""
+    names = [field.name for field in fields(FormValues)]
+    return FormValues(**{name: str(context[name]) for name in names if context.get(name) is not None})
 
 
 def expand_path(text: str) -> Path:

@@ -1,11 +1,11 @@
-"""vLLM's command line and environment, made from the catalogue's engine and model. Nothing here starts anything."""
+"""vLLM's command line and environment for each kind of engine. Nothing here starts anything."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from llm_hoster.catalogue.compiled import Engine, Model
+from llm_hoster.catalogue.compiled import Engine
 from llm_hoster.engine.folders import Folders
 from llm_hoster.errors import EngineError
 from llm_hoster.session import expand_path
@@ -62,39 +62,48 @@ DROPPED_PREFIXES = ("LLM_HOSTER_", "GUNICORN_")
 
 
 def build_command(
-    engine: Engine, model: Model, num_gpus: int, folders: Folders, environment: Mapping[str, str]
+    engine: Engine, arguments: Sequence[str], bound: Sequence[Path], folders: Folders, environment: Mapping[str, str]
 ) -> list[str]:
     """
-    Give the argument list that starts vLLM on its unix socket; it carries no secret.
+    Give the argument list that starts vLLM with `arguments`; it carries no secret.
 
-    `environment` is what `build_environment` gave: a module engine gets it a second time, after `module load`.
+    `bound` are the folders besides ours that a container must see. `environment` is what `build_environment` gave: a
+    module engine gets it a second time, after `module load`.
     """
-    serve = _serve_arguments(engine, model, num_gpus, folders)
     match engine.kind:
         case "venv":
-            return [str(expand_path(engine.target) / "bin" / "vllm"), *serve]
+            return [str(expand_path(engine.target) / "bin" / "vllm"), *arguments]
         case "module":
             ours = [f"{name}={environment[name]}" for name in _own_variables(engine, folders)]
-            return ["/bin/bash", "-lc", MODULE_SCRIPT, "llm-hoster", engine.target, *ours, "vllm", *serve]
+            return ["/bin/bash", "-lc", MODULE_SCRIPT, "llm-hoster", engine.target, *ours, "vllm", *arguments]
         case "apptainer":
-            flags = [*APPTAINER_GPU_FLAG[engine.accelerator], *_bind_flags(model, folders)]
-            return ["apptainer", "exec", *flags, str(expand_path(engine.target)), "vllm", *serve]
+            flags = APPTAINER_GPU_FLAG[engine.accelerator] + _bind_flags(
+                [folders.runtime_dir, folders.cache_dir, *bound]
+            )
+            return ["apptainer", "exec", *flags, str(expand_path(engine.target)), "vllm", *arguments]
     raise EngineError(f"{engine.kind!r}: no such kind of engine; expected venv, module or apptainer.")
 
 
 def build_environment(base: Mapping[str, str], engine: Engine, folders: Folders, *, hf_offline: bool) -> dict[str, str]:
     """Take over the job's environment (GPUs, Slurm, the user's HF_TOKEN) without what is ours or would do harm."""
+    lasting = lasting_environment(base, engine, folders.cache_dir, hf_offline=hf_offline)
+    return lasting | _own_variables(engine, folders) | _offline_variable(hf_offline)
+
+
+def lasting_environment(
+    base: Mapping[str, str], engine: Engine, cache_dir: Path, *, hf_offline: bool
+) -> dict[str, str]:
+    """Give what does not depend on the session's folder: enough to know where vLLM will find a model."""
     kept = {
         name: value
         for name, value in base.items()
         if name not in DROPPED_VARIABLES and not name.startswith(DROPPED_PREFIXES)
     }
-    kept |= _hugging_face_login(base)
-    return kept | _own_variables(engine, folders) | ({"HF_HUB_OFFLINE": "1"} if hf_offline else {})
+    kept |= _hugging_face_login(base) | _cache_variables(cache_dir)
+    return kept | engine.env | _offline_variable(hf_offline)
 
 
 def _own_variables(engine: Engine, folders: Folders) -> dict[str, str]:
-    caches = {name: str(folders.cache_dir / folder) for name, folder in CACHE_FOLDERS.items()}
     private = {
         "TMPDIR": str(folders.tmp_dir),
         "VLLM_RPC_BASE_PATH": str(folders.tmp_dir),
@@ -107,31 +116,18 @@ def _own_variables(engine: Engine, folders: Folders) -> dict[str, str]:
         "PYTHONUNBUFFERED": "1",
         "PYTHONNOUSERSITE": "1",
     }
-    return caches | private | engine.env
+    return _cache_variables(folders.cache_dir) | private | engine.env
 
 
-def _serve_arguments(engine: Engine, model: Model, num_gpus: int, folders: Folders) -> list[str]:
-    arguments = ["serve", _source(model), "--served-model-name", model.name, "--uds", str(folders.socket_path)]
-    # The gateway logs requests itself, and the pages ask for health and gauges all the time.
-    arguments += ["--disable-fastapi-docs", "--disable-uvicorn-access-log"]
-    if num_gpus > 1:
-        arguments += ["--tensor-parallel-size", str(num_gpus)]
-    if model.max_model_len is not None:
-        arguments += ["--max-model-len", str(model.max_model_len)]
-    return [*arguments, *engine.args, *model.args]
+def _cache_variables(cache_dir: Path) -> dict[str, str]:
+    return {name: str(cache_dir / folder) for name, folder in CACHE_FOLDERS.items()}
 
 
-def _source(model: Model) -> str:
-    """Hugging Face ids stay; a folder may name the user ($USER)."""
-    return str(expand_path(model.source)) if model.source.startswith(("/", "$")) else model.source
+def _offline_variable(hf_offline: bool) -> dict[str, str]:
+    return {"HF_HUB_OFFLINE": "1"} if hf_offline else {}
 
 
-def _bind_flags(model: Model, folders: Folders) -> list[str]:
-    """Show the container what it must see: our folders, and the model where it is a folder."""
-    bound = [folders.runtime_dir, folders.cache_dir]
-    source = _source(model)
-    if source.startswith("/"):
-        bound.append(Path(source))
+def _bind_flags(bound: Sequence[Path]) -> list[str]:
     for path in bound:
         if "," in str(path) or ":" in str(path):
             raise EngineError(f"{path}: a comma or colon in this path cannot be bound into an Apptainer image.")

@@ -8,26 +8,35 @@ import secrets
 import socket
 import sys
 import time
+import traceback
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import click
 
-from llm_hoster.engine.command import build_command, build_environment
+from llm_hoster.engine.adapter import Adapter, find_adapters
+from llm_hoster.engine.balance import BalanceWatch
+from llm_hoster.engine.command import build_command, build_environment, lasting_environment
+from llm_hoster.engine.container import bound_folders, real_source
 from llm_hoster.engine.engine_process import EngineProcess
 from llm_hoster.engine.file_limit import raise_file_limit
 from llm_hoster.engine.folders import Folders, make_cache_dir, make_data_dir, runtime_dir_in
 from llm_hoster.engine.handover import Handover
 from llm_hoster.engine.job_log import say
-from llm_hoster.engine.outcome import Charge, OutcomeFile
+from llm_hoster.engine.outcome import UNKNOWN_END, Charge, OutcomeFile
 from llm_hoster.engine.port import bind_port
+from llm_hoster.engine.serve_arguments import base_arguments, choice_arguments, source_of
 from llm_hoster.engine.supervisor import FAILED_STAY_S, Supervisor
 from llm_hoster.engine.web_process import WebProcess
 from llm_hoster.errors import LLMHosterError, SessionError
+from llm_hoster.hub_cache import cache_of
 from llm_hoster.session import Session, expand_path
 from llm_hoster.settings import WebSettings
 
 ENGINE_LOG = "vllm.log"
 WEB_LOG = "web.log"
+OUTCOME = "outcome.json"
 
 
 @click.command()
@@ -49,7 +58,7 @@ def serve(failed_stay_s: float) -> None:
         charge = _charge(session)
         status = _serve(staged_root, session, charge, failed_stay_s)
     except LLMHosterError as error:
-        OutcomeFile(staged_root / "outcome.json", charge, staged_root / ENGINE_LOG).write(str(error), has_ended=True)
+        OutcomeFile(staged_root / OUTCOME, charge, staged_root / ENGINE_LOG).write(str(error), has_ended=True)
         raise
     sys.exit(status)
 
@@ -57,9 +66,12 @@ def serve(failed_stay_s: float) -> None:
 def _serve(staged_root: Path, session: Session, charge: Charge, failed_stay_s: float) -> int:
     site = session.catalogue.site
     # What can be refused is refused here, before the long part begins.
+    _require_one_node(session)
     password = _read_secret(staged_root / "secret")
     cache_dir = make_cache_dir(expand_path(site.cache_dir))
     make_data_dir(expand_path(site.data_dir))
+    adapters = find_adapters(Path(session.lora_folder), session.model.name) if session.lora_folder else []
+    parsers = _check_typed_model(session, charge, staged_root, cache_dir) if session.is_typed else []
     raise_file_limit()
     listener = bind_port((site.ports[0], site.ports[1]) if site.ports else None)
     handover = Handover(
@@ -71,8 +83,15 @@ def _serve(staged_root: Path, session: Session, charge: Charge, failed_stay_s: f
     )
     with runtime_dir_in(expand_path(site.node_dir)) as runtime_dir:
         folders = Folders(runtime_dir, cache_dir)
-        engine = _engine(session, folders, staged_root / ENGINE_LOG)
-        supervisor = Supervisor(engine, folders, charge, staged_root / "outcome.json", failed_stay_s=failed_stay_s)
+        engine = _engine(session, adapters, parsers, folders, staged_root / ENGINE_LOG)
+        supervisor = Supervisor(
+            engine,
+            folders,
+            charge,
+            staged_root / OUTCOME,
+            failed_stay_s=failed_stay_s,
+            idle_s=session.idle_s,
+        )
         supervisor.catch_signals()
         try:
             # First of all, and before the imports that only the pages need: vLLM's start is the long part.
@@ -81,6 +100,7 @@ def _serve(staged_root: Path, session: Session, charge: Charge, failed_stay_s: f
             handover.write_endpoint(api_key)
             _write_settings(session, charge, folders, handover, password=password, api_key=api_key)
             supervisor.start_web(_web_process(listener, folders, handover))
+            _watch_balance(site.balance_command, folders)
             return supervisor.run()
         except OSError as error:
             raise SessionError(f"The session's files cannot be written: {error}.") from error
@@ -98,10 +118,63 @@ def _web_process(listener: socket.socket, folders: Folders, handover: Handover) 
     )
 
 
-def _engine(session: Session, folders: Folders, log: Path) -> EngineProcess:
+def _engine(
+    session: Session, adapters: Sequence[Adapter], parsers: Sequence[str], folders: Folders, log: Path
+) -> EngineProcess:
     environment = build_environment(os.environ, session.engine, folders, hf_offline=session.catalogue.site.hf_offline)
-    command = build_command(session.engine, session.model, session.num_gpus, folders, environment)
+    source, bound = source_of(session), list[Path]()
+    if session.engine.kind == "apptainer":
+        source = real_source(source)
+        adapters = [replace(adapter, folder=adapter.folder.resolve()) for adapter in adapters]
+        bound = bound_folders([Path(source), *(adapter.folder for adapter in adapters)])
+    arguments = base_arguments(source, session.model.name, folders) + choice_arguments(session, adapters, parsers)
+    command = build_command(session.engine, arguments, bound, folders, environment)
     return EngineProcess(command, environment, folders, log)
+
+
+def _require_one_node(session: Session) -> None:
+    if session.offer.nodes > 1:
+        raise SessionError(
+            f"{session.num_gpus} x {session.gpu_type.name} lie on {session.offer.nodes} nodes, and this version of "
+            "LLM Hoster serves on one node only. Choose fewer GPUs, or a GPU type with more memory."
+        )
+
+
+def _check_typed_model(session: Session, charge: Charge, staged_root: Path, cache_dir: Path) -> list[str]:
+    """Give vLLM's arguments for tools and reasoning; raise ChoiceError when the model does not fit."""
+    # The hub may take its time, and a job that is killed meanwhile has an outcome too.
+    OutcomeFile(staged_root / OUTCOME, charge, staged_root / ENGINE_LOG).write(UNKNOWN_END, has_ended=False)
+    hf_offline = session.catalogue.site.hf_offline
+    environment = lasting_environment(os.environ, session.engine, cache_dir, hf_offline=hf_offline)
+    try:
+        return _judge_typed_model(session, environment)
+    except LLMHosterError:
+        raise
+    except Exception as error:
+        # Files that anybody may have written are read here. The card gets a sentence, the job's log all of it.
+        traceback.print_exc()
+        raise SessionError(
+            f"{session.model.source}: looking at this model ended with an error that nobody expected "
+            f"({type(error).__name__}). output.log in the session's folder has all of it. Choose another model, or "
+            "show it to who runs LLM Hoster here."
+        ) from error
+
+
+def _judge_typed_model(session: Session, environment: Mapping[str, str]) -> list[str]:
+    # Imported here: requests takes longer to load than all that must happen before vLLM starts for other models.
+    from llm_hoster.catalogue.model_parsers import parsers_for
+    from llm_hoster.engine.typed_model import check_typed_model
+
+    # vLLM's cache comes first. The person's own may have the description too, which `llm-hoster fit` reads as well.
+    config = check_typed_model(session, environment, [cache_of(os.environ)])
+    return [] if config is None else parsers_for(config, name=session.model.source)
+
+
+def _watch_balance(command: list[str], folders: Folders) -> None:
+    """Without Slurm nobody pays, so there is nothing to ask for."""
+    account = os.environ.get("SLURM_JOB_ACCOUNT")
+    if command and account:
+        BalanceWatch(command, account, folders.runtime_dir).start()
 
 
 def _charge(session: Session) -> Charge:

@@ -14,6 +14,7 @@ import signal
 import time
 from pathlib import Path
 
+from llm_hoster.engine.activity import Activity, idle_sentence, minutes
 from llm_hoster.engine.ending import GRACE_S, ask_slurm_reason, end_processes, reason_of_end
 from llm_hoster.engine.engine_process import EngineProcess
 from llm_hoster.engine.folders import Folders
@@ -51,12 +52,16 @@ class Supervisor:
         outcome_path: Path,
         *,
         failed_stay_s: float = FAILED_STAY_S,
+        idle_s: float | None = None,
     ) -> None:
+        """`idle_s` is for how long nobody may ask anything before the session ends; None = as long as it lasts."""
         self._engine = engine
         self._folders = folders
         self._charge = charge
         self._outcome = OutcomeFile(outcome_path, charge, engine.log)
         self._failed_stay_s = failed_stay_s
+        self._idle_s = idle_s
+        self._activity: Activity | None = None
         self._wake: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._web: WebProcess | None = None
         self._guard: Guard | None = None
@@ -138,6 +143,8 @@ class Supervisor:
         timeout_s = STATE_INTERVAL_S if self._state == "starting" else OUTCOME_INTERVAL_S
         if self._state == "starting" and self._engine.says_it_is_up:
             timeout_s = EAGER_POLL_S
+        if self._activity is not None:
+            timeout_s = min(timeout_s, self._activity.interval_s)
         if self._leave_at is not None:
             timeout_s = min(timeout_s, max(0.0, self._leave_at - time.time()))
         try:
@@ -155,6 +162,8 @@ class Supervisor:
             return 1, self._web.cause_of_end
         if self._leave_at is not None and time.time() >= self._leave_at:
             return 1, None
+        if self._state == "ready" and self._activity is not None and self._activity.has_been_idle():
+            return 0, idle_sentence(self._activity.idle_s)
         return None
 
     def _look_at_engine(self) -> None:
@@ -172,6 +181,9 @@ class Supervisor:
             self._ready_at = time.time()
             self._enter("ready", f"vLLM answers {self._ready_at - self._charge.started_at:.1f} s after our start")
             self._write_state()
+            if self._idle_s is not None:
+                self._activity = Activity(self._folders.socket_path, self._idle_s)
+                say("engine", f"the session ends by itself after {minutes(self._idle_s)} without a question")
 
     def _fail(self, cause: str, deciding_line: str | None) -> None:
         self._cause, self._deciding_line = cause, deciding_line

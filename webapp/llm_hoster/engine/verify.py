@@ -12,12 +12,13 @@ from pathlib import Path
 
 import click
 
-from llm_hoster.catalogue.compiled import Catalogue, Engine, Model
+from llm_hoster.catalogue.compiled import Catalogue, Engine
 from llm_hoster.engine.command import build_command, build_environment
 from llm_hoster.engine.ending import GRACE_S, end_processes
 from llm_hoster.engine.engine_process import EngineProcess
 from llm_hoster.engine.folders import Folders, make_cache_dir, runtime_dir_in
 from llm_hoster.engine.guard import Guard, adopt_orphans
+from llm_hoster.engine.serve_arguments import base_arguments
 from llm_hoster.errors import EngineError
 
 QUESTION = "Say hello."
@@ -52,16 +53,17 @@ def verify(prefix: Path, engine_name: str | None, catalogue: Path | None, model:
     ):
         folders = Folders(runtime_dir, make_cache_dir(Path(work_dir) / "cache"))
         log = Path(work_dir) / "vllm.log"
-        is_good = _try(engine, _model(model or prefix / "models" / "tiny"), folders, log, timeout_s)
+        is_good = _try(engine, (model or prefix / "models" / "tiny").absolute(), folders, log, timeout_s)
     sys.exit(0 if is_good else 1)
 
 
-def _try(engine: Engine, model: Model, folders: Folders, log: Path, timeout_s: float) -> bool:
+def _try(engine: Engine, model: Path, folders: Folders, log: Path, timeout_s: float) -> bool:
     environment = build_environment(os.environ, engine, folders, hf_offline=True)
-    process = EngineProcess(build_command(engine, model, 1, folders, environment), environment, folders, log)
+    arguments = [*base_arguments(str(model), SERVED_NAME, folders), *engine.args]
+    process = EngineProcess(build_command(engine, arguments, [model], folders, environment), environment, folders, log)
     wake: queue.SimpleQueue[None] = queue.SimpleQueue()
     adopt_orphans()
-    click.echo(f"{engine.name} ({engine.kind}, {engine.target}) on {model.source}")
+    click.echo(f"{engine.name} ({engine.kind}, {engine.target}) on {model}")
     guard = Guard(folders.runtime_dir)
     try:
         process.start(lambda: wake.put(None))
@@ -163,19 +165,4 @@ def _installed_engine(prefix: Path, name: str | None) -> Engine:
         accelerator="cpu" if is_cpu else "cuda",
         args=[*ARGUMENTS, *(CPU_ARGUMENTS if is_cpu else [])],
         env=CPU_VARIABLES if is_cpu else {},
-    )
-
-
-def _model(folder: Path) -> Model:
-    return Model(
-        name=SERVED_NAME,
-        title="",
-        source=str(folder.absolute()),
-        licence="",
-        good_for="",
-        weights_gib=0.0,
-        required_gpu_memory_gib=0.0,
-        max_model_len=None,
-        engine=None,
-        args=[],
     )

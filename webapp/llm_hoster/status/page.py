@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from llm_hoster.current import current_engine_state, current_settings
+from llm_hoster.engine.balance import read_balance
 from llm_hoster.engine.state import State
 from llm_hoster.settings import WebSettings
 
@@ -20,6 +21,8 @@ class SessionFacts:
     time_left: str
     is_ending: bool
     su_so_far: str
+    # What the account has left; None where the site has no command for it, or it failed.
+    su_left: str | None
     state: State
 
 
@@ -27,12 +30,14 @@ def session_facts(settings: WebSettings, state: State, now: float) -> SessionFac
     """SU run from the job's start to its end, whatever the engine does meanwhile."""
     left_s = max(0.0, settings.ends_at - now)
     used_s = max(0.0, min(now, settings.ends_at) - settings.started_at)
+    su_left = read_balance(settings.runtime_dir)
     return SessionFacts(
         model_title=settings.model_title,
         gpu_title=settings.gpu_title,
         time_left=duration_in_words(left_s),
         is_ending=left_s < 600,
         su_so_far=f"{settings.su_per_hour * used_s / 3600:,.1f}",
+        su_left=None if su_left is None else f"{su_left:,.1f}",
         state=state,
     )
 

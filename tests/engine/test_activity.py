@@ -1,0 +1,216 @@
+"""A session that nobody asks ends by itself: a real supervisor, with figures of a small program's or of vLLM's own."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from llm_hoster.engine.activity import idle_sentence
+from llm_hoster.engine.connection import EngineCall
+from llm_hoster.engine.state import read_state
+from tests.engine.conftest import wait_until
+from tests.live_engine import LiveEngine
+
+IDLE_S = 1.5
+
+# Answers like vLLM on its socket; the figures are the content of a file, so that the test can change them.
+TELLS_FIGURES = """
+import http.server, socketserver, sys
+_, socket_path, figures = sys.argv
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        body = open(figures, "rb").read() if self.path == "/metrics" else b""
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def address_string(self):
+        return "unix"
+
+print("INFO:     Application startup complete.", flush=True)
+socketserver.UnixStreamServer(socket_path, Handler).serve_forever()
+"""
+
+# Puts a vLLM that runs already in its place.
+STANDS_FOR_VLLM = """
+import os, sys, time
+_, socket_path, running = sys.argv
+os.symlink(running, socket_path)
+print("INFO:     Application startup complete.", flush=True)
+time.sleep(600)
+"""
+
+
+class Supervised:
+    def __init__(self, folder: Path, runtime_dir: Path, idle_s: float, program: str, argument: Path) -> None:
+        self.runtime_dir = runtime_dir / "llmh-x"
+        self.outcome = folder / "outcome.json"
+        self.log = folder / "output.log"
+        arguments = [self.runtime_dir, self.outcome, idle_s]
+        command = [*arguments, sys.executable, "-c", program, self.runtime_dir / "vllm.sock", argument]
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "tests.engine.supervise", *map(str, command)], stdout=log, stderr=log
+            )
+
+    def wait_until_ready(self) -> float:
+        """Give the time at which it was."""
+        state_path = self.runtime_dir / "state.json"
+        wait_until(lambda: state_path.exists() and read_state(state_path).state == "ready")
+        ready_at = read_state(state_path).ready_at
+        assert ready_at is not None
+        return ready_at
+
+    def is_running_after(self, seconds: float) -> bool:
+        try:
+            self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return True
+        return False
+
+    def reason(self) -> str:
+        return str(json.loads(self.outcome.read_text())["reason"])
+
+
+@pytest.fixture
+def figures(tmp_path: Path) -> Path:
+    path = tmp_path / "figures"
+    write_figures(path)
+    return path
+
+
+@pytest.fixture
+def supervise(tmp_path: Path, short_dir: Path) -> Iterator[object]:
+    started: list[Supervised] = []
+
+    def start(program: str, argument: Path, idle_s: float = IDLE_S) -> Supervised:
+        started.append(Supervised(tmp_path, short_dir, idle_s, program, argument))
+        return started[-1]
+
+    yield start
+    for each in started:
+        if each.process.poll() is None:
+            each.process.send_signal(signal.SIGTERM)
+            each.process.wait(20)
+
+
+def write_figures(path: Path, **values: float) -> None:
+    """Write as vLLM does, among other figures."""
+    known = {
+        "num_requests_running": 0.0, "num_requests_waiting": 0.0, "prompt_tokens_total": 0.0,
+        "generation_tokens_total": 0.0, 'request_success_total{engine="0",finished_reason="stop"}': 0.0,
+    }  # fmt: skip
+    lines = ["# HELP vllm:prompt_tokens_total Tokens.", "vllm:kv_cache_usage_perc 0.5", "python_info 1.0"]
+    for name, value in (known | values).items():
+        labels = "" if "{" in name else '{engine="0",model_name="a {b} c"}'
+        lines.append(f"vllm:{name}{labels} {value}")
+    path.with_suffix(".new").write_text("\n".join(lines) + "\n")
+    path.with_suffix(".new").replace(path)
+
+
+def test_a_session_that_nobody_asks_ends_and_says_so(supervise, figures):
+    session = supervise(TELLS_FIGURES, figures)
+    ready_at = session.wait_until_ready()
+    assert session.process.wait(20) == 0
+    assert IDLE_S <= time.time() - ready_at < IDLE_S + 3
+    assert session.reason() == "No question for 0.025 minutes: the session stopped by itself, to spare your allocation."
+    assert "ready -> stopping" in session.log.read_text()
+    assert not session.runtime_dir.exists()
+
+
+@pytest.mark.parametrize("name", ["num_requests_running", "num_requests_waiting"])
+def test_a_request_that_runs_or_waits_keeps_the_session(supervise, figures, name):
+    write_figures(figures, **{name: 1.0})
+    session = supervise(TELLS_FIGURES, figures)
+    session.wait_until_ready()
+    assert session.is_running_after(IDLE_S * 2)
+    write_figures(figures)
+    ended_at = time.time()
+    assert session.process.wait(20) == 0
+    assert time.time() - ended_at >= IDLE_S * 0.7  # It has looked for the last time a quarter of the time before.
+
+
+@pytest.mark.parametrize("name", ["prompt_tokens_total", "generation_tokens_total", "request_success_total"])
+def test_requests_too_short_to_be_seen_keep_the_session(supervise, figures, name):
+    session = supervise(TELLS_FIGURES, figures)
+    session.wait_until_ready()
+    for count in range(1, 6):
+        write_figures(figures, **{name: float(count)})
+        assert session.is_running_after(IDLE_S / 2)
+    assert session.process.wait(20) == 0
+
+
+def test_a_question_before_the_first_look_counts(supervise, figures):
+    write_figures(figures, prompt_tokens_total=5.0)
+    session = supervise(TELLS_FIGURES, figures)
+    ready_at = session.wait_until_ready()
+    session.process.wait(20)
+    assert time.time() - ready_at >= IDLE_S * 1.25
+
+
+@pytest.mark.parametrize("text", ["", "<html>", "vllm:other 1.0\n"])
+def test_who_cannot_tell_does_not_stop(supervise, figures, text):
+    figures.write_text(text)
+    session = supervise(TELLS_FIGURES, figures)
+    session.wait_until_ready()
+    assert session.is_running_after(IDLE_S * 2)
+    assert session.log.read_text().count("vLLM does not tell whether it is asked") == 1
+
+
+def test_without_a_time_it_stays(supervise, figures):
+    session = supervise(TELLS_FIGURES, figures, idle_s=0)
+    session.wait_until_ready()
+    assert session.is_running_after(IDLE_S * 1.5)
+
+
+def test_the_form_says_after_how_many_minutes(start_session, figures):
+    program = TELLS_FIGURES.replace(
+        "_, socket_path, figures = sys.argv",
+        f"socket_path, figures = sys.argv[sys.argv.index('--uds') + 1], {str(figures)!r}",
+    )
+    session = start_session(program, context={"idle_minutes": "90"})
+    session.wait_for_state("ready")
+    wait_until(lambda: "the session ends by itself after 90 minutes without a question" in session.output.read_text())
+
+
+def test_the_sentence_counts_in_minutes():
+    assert idle_sentence(60).startswith("No question for 1 minute: ")
+    assert idle_sentence(3600).startswith("No question for 60 minutes: ")
+
+
+@pytest.mark.engine
+def test_vllm_itself_tells_whether_it_is_asked(supervise, live_engine: LiveEngine):
+    """Long answers one after the other, the last of which its reader leaves: that is over then, too."""
+    session = supervise(STANDS_FOR_VLLM, live_engine.socket_path)
+    ready_at = session.wait_until_ready()
+    while time.time() - ready_at < IDLE_S * 2:
+        ask(live_engine)
+    assert session.process.poll() is None
+    ask(live_engine, leaves=True)
+    left_at = time.time()
+    assert session.process.wait(20) == 0
+    assert time.time() - left_at >= IDLE_S * 0.7
+    assert session.reason().startswith("No question for 0.025 minutes: ")
+
+
+def ask(engine: LiveEngine, *, leaves: bool = False) -> None:
+    body = {"model": "tiny", "prompt": "Count.", "max_tokens": 1900, "ignore_eos": True, "stream": True}
+    call = EngineCall(engine.socket_path)
+    call.send("POST", "/v1/completions", body=json.dumps(body).encode(), headers={"Content-Type": "application/json"})
+    answer = call.response()
+    assert answer is not None
+    for chunk in answer.stream(64):
+        assert chunk
+        if leaves:
+            engine.wait_until_running(1)
+            break
+    call.close()
