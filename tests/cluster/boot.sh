@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # First process of the cluster's namespaces: makes mounts, network and nodes, starts the daemons, then waits.
 # Everything it makes lives in these namespaces and ends with them.
-# boot.sh FOLDER : FOLDER holds etc/, slurm/, log/, mounts.sh; "ready" is written there at the end.
+# boot.sh FOLDER : FOLDER holds etc/, slurm/, log/, mounts.sh and, where accounts are kept, accounting.sh; "ready" is
+# written there at the end.
 set -euo pipefail
 folder=$1
 head_address=$2
@@ -47,6 +48,10 @@ chmod 400 /run/munge/key
 setpriv --reuid=munge --regid=munge --clear-groups munged --key-file=/run/munge/key --pid-file=/run/munge/munged.pid \
   --log-file=/run/munge/munged.log --seed-file=/run/munge/seed --num-threads=2
 
+if [[ -f $folder/accounting.sh ]]; then
+  # shellcheck source=/dev/null
+  . "$folder/accounting.sh"
+fi
 slurmctld -i
 for node in "$@"; do
   name=${node%%=*}

@@ -1,31 +1,18 @@
-"""Slurm's configuration files for two nodes with fake cores and fake GPUs."""
+"""Slurm's configuration files for nodes with fake cores and fake GPUs."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
+from tests.cluster.hardware import HEAD, Hardware, Node
 
-@dataclass(frozen=True)
-class Node:
-    """A compute node: a network and a host name of its own, the file system of all."""
-
-    name: str
-    address: str
-
-
-HEAD = Node("head", "10.77.0.254")
-NODES = (Node("n1", "10.77.0.1"), Node("n2", "10.77.0.2"))
-GPUS_PER_NODE = 2
-CORES_PER_NODE = 16
 # Slurm's own is 30 s. Long enough that a session on a busy machine asks why it ends before it is killed.
 KILL_WAIT_S = 10
 KNOWN_ACCOUNTS = ("ucb-general", "lab")
 
-# config_overrides lets a node claim more cores than the machine has. Without accounting Slurm takes any account name,
-# so job_submit.lua refuses unknown ones with the answer that slurmdbd would give.
+# config_overrides lets a node claim more cores than the machine has.
 SLURM_CONF = """\
-ClusterName=llm-hoster-test
+ClusterName={name}
 SlurmctldHost={head.name}({head.address})
 SlurmUser=root
 AuthType=auth/munge
@@ -39,7 +26,6 @@ ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
 SwitchType=switch/none
 MpiDefault=none
-JobSubmitPlugins=lua
 MailProg=/bin/true
 SchedulerType=sched/backfill
 SchedulerParameters=batch_sched_delay=0,sched_min_interval=100000,bf_interval=1
@@ -51,11 +37,9 @@ KillWait={kill_wait_s}
 ReturnToService=2
 GresTypes=gpu
 DefMemPerCPU=100
-NodeName={nodes} CPUs={cores} RealMemory=64000 Gres=gpu:fake:{gpus} State=UNKNOWN
-PartitionName=cpu Nodes={node_names} Default=YES MaxTime=24:00:00 State=UP
-PartitionName=gpu Nodes={node_names} MaxTime=24:00:00 State=UP
 """
 
+# Without accounting Slurm takes any account name, so this refuses unknown ones with slurmdbd's answer.
 JOB_SUBMIT_LUA = """\
 local known = {{ {accounts} }}
 
@@ -71,30 +55,55 @@ function slurm_job_modify(job, record, partitions, uid)
 end
 """
 
+ACCOUNTING_CONF = """\
+AccountingStorageType=accounting_storage/slurmdbd
+AccountingStorageHost={head.name}
+AccountingStorageEnforce=associations,limits,qos
+AccountingStorageTRES={tres}
+"""
 
-def write_configuration(folder: Path, log_folder: Path) -> None:
+
+def write_configuration(folder: Path, log_folder: Path, hardware: Hardware) -> None:
     """Write what /etc/slurm holds into `folder`."""
-    nodes = ",".join(node.name for node in NODES)
-    addresses = ",".join(node.address for node in NODES)
-    text = SLURM_CONF.format(
-        head=HEAD,
-        log_folder=log_folder,
-        nodes=f"{nodes} NodeAddr={addresses}",
-        node_names=nodes,
-        cores=CORES_PER_NODE,
-        gpus=GPUS_PER_NODE,
-        kill_wait_s=KILL_WAIT_S,
-    )
-    (folder / "slurm.conf").write_text(text)
-    (folder / "gres.conf").write_text(
-        f"NodeName={nodes} Name=gpu Type=fake File=/run/slurm/device/gpu[0-{GPUS_PER_NODE - 1}]\n"
-    )
+    lines = [SLURM_CONF.format(name=hardware.name, head=HEAD, log_folder=log_folder, kill_wait_s=KILL_WAIT_S)]
+    if hardware.qos:
+        tres = ["gres/gpu", *(f"gres/gpu:{name}" for name in hardware.gpu_names)]
+        lines.append(ACCOUNTING_CONF.format(head=HEAD, tres=",".join(tres)))
+    else:
+        lines.append("JobSubmitPlugins=lua\n")
+        accounts = ", ".join(f'["{account}"] = true' for account in KNOWN_ACCOUNTS)
+        (folder / "job_submit.lua").write_text(JOB_SUBMIT_LUA.format(accounts=accounts))
+    lines += [_node_line(node) for node in hardware.nodes]
+    for partition in hardware.partitions:
+        nodes = ",".join(partition.nodes)
+        lines.append(
+            f"PartitionName={partition.name} Nodes={nodes} MaxTime={partition.max_time} State=UP {partition.options}\n"
+        )
+    (folder / "slurm.conf").write_text("".join(lines))
+    (folder / "gres.conf").write_text("".join(_gres_lines(node) for node in hardware.nodes))
     # Slurm 22.05 knows no "disabled" here; slurmd would die of it.
     (folder / "cgroup.conf").write_text("CgroupPlugin=cgroup/v1\n")
-    accounts = ", ".join(f'["{account}"] = true' for account in KNOWN_ACCOUNTS)
-    (folder / "job_submit.lua").write_text(JOB_SUBMIT_LUA.format(accounts=accounts))
 
 
-def write_hosts(path: Path) -> None:
-    lines = ["127.0.0.1 localhost", *(f"{node.address} {node.name}" for node in (HEAD, *NODES))]
+def write_hosts(path: Path, hardware: Hardware) -> None:
+    lines = ["127.0.0.1 localhost", *(f"{node.address} {node.name}" for node in (HEAD, *hardware.nodes))]
     path.write_text("\n".join(lines) + "\n")
+
+
+def _node_line(node: Node) -> str:
+    gres = ",".join(f"gpu:{name}:{count}" for name, count in node.gpus)
+    feature = f" Feature={node.feature}" if node.feature else ""
+    return (
+        f"NodeName={node.name} NodeAddr={node.address} CPUs={node.cores} RealMemory={node.memory_mib}"
+        f" Gres={gres}{feature} State=UNKNOWN\n"
+    )
+
+
+def _gres_lines(node: Node) -> str:
+    """Give each GPU of a node a device file of its own; Slurm refuses a node whose GPUs are only counted."""
+    lines, first = "", 0
+    for name, count in node.gpus:
+        files = f"/run/slurm/device/gpu[{first}-{first + count - 1}]"
+        lines += f"NodeName={node.name} Name=gpu Type={name} File={files}\n"
+        first += count
+    return lines

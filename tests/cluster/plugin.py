@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.cluster.alpine import ALPINE
 from tests.cluster.slurm_cluster import SlurmCluster
 
 REPOSITORY = Path(__file__).parents[2]
@@ -16,4 +17,11 @@ REPOSITORY = Path(__file__).parents[2]
 def slurm_cluster() -> Iterator[SlurmCluster]:
     """Start a plain cluster; end-to-end tests make their own, with an awkward home folder."""
     with SlurmCluster(shared=[REPOSITORY]) as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="session")
+def alpine_cluster() -> Iterator[SlurmCluster]:
+    """Start a cluster with Alpine's partitions, GPU types, QoS and accounts."""
+    with SlurmCluster(shared=[REPOSITORY], hardware=ALPINE) as cluster:
         yield cluster

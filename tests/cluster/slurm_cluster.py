@@ -1,4 +1,4 @@
-"""A whole Slurm cluster of two nodes, started in about a second and gone without a trace."""
+"""A whole Slurm cluster, started in about a second and gone without a trace; with accounting in about five."""
 
 from __future__ import annotations
 
@@ -14,9 +14,11 @@ from types import TracebackType
 
 from portal.debian_package import require_packages
 from tests.cluster.account import ALICE, BOB, Account, write_account_files
-from tests.cluster.configuration import HEAD, NODES, write_configuration, write_hosts
+from tests.cluster.accounting import limit_commands, write_accounting
+from tests.cluster.configuration import write_configuration, write_hosts
+from tests.cluster.hardware import HEAD, PLAIN, Hardware
 from tests.cluster.mount_plan import render_mounts
-from tests.cluster.requirement import PACKAGES, require_root
+from tests.cluster.requirement import ACCOUNTING_PACKAGES, PACKAGES, require_programs, require_root
 
 START_TIMEOUT_S = 30.0
 UNSHARE = ("unshare", "-mnpu", "--fork", "--mount-proc", "--kill-child")
@@ -28,12 +30,17 @@ class ClusterError(RuntimeError):
 
 
 class SlurmCluster:
-    """munged, slurmctld and two slurmd in namespaces of their own; killing their first process ends them all."""
+    """munged, slurmctld and a slurmd a node in namespaces of their own; killing their first process ends them all."""
 
-    def __init__(self, accounts: tuple[Account, ...] = (ALICE, BOB), shared: Iterable[Path] = ()) -> None:
+    def __init__(
+        self, accounts: tuple[Account, ...] = (ALICE, BOB), shared: Iterable[Path] = (), hardware: Hardware = PLAIN
+    ) -> None:
         """`shared` lists the folders that every user must be able to read at their own paths."""
         require_packages(PACKAGES)
+        if hardware.qos:
+            require_programs(ACCOUNTING_PACKAGES)
         require_root()
+        self.hardware = hardware
         self.accounts = {account.name: account for account in accounts}
         self.shared = tuple(shared)
         self.folder = Path(tempfile.mkdtemp(prefix="llm-hoster-cluster-"))
@@ -55,7 +62,7 @@ class SlurmCluster:
         self._write_files()
         output = (self.log_folder / "boot.log").open("wb")
         script = Path(__file__).with_name("boot.sh")
-        nodes = [f"{node.name}={node.address}" for node in NODES]
+        nodes = [f"{node.name}={node.address}" for node in self.hardware.nodes]
         with output:
             self._unshare = subprocess.Popen(
                 [*UNSHARE, "bash", str(script), str(self.folder), HEAD.address, *nodes],
@@ -68,7 +75,9 @@ class SlurmCluster:
             self._wait_until("the daemons to start", (self.folder / "ready").exists)
             children = Path(f"/proc/{self._unshare.pid}/task/{self._unshare.pid}/children").read_text().split()
             self.init_pid = int(children[0])
-            self._wait_until("both nodes to register", self._nodes_are_idle)
+            self._wait_until("all nodes to register", self._nodes_are_idle)
+            for command in limit_commands(self.hardware):
+                self.check(command)
         except BaseException:
             self.stop()
             raise
@@ -164,12 +173,15 @@ class SlurmCluster:
             (self.folder / name).mkdir()
         accounts = tuple(self.accounts.values())
         write_account_files(self.folder / "etc", accounts)
-        write_hosts(self.folder / "etc" / "hosts")
-        write_configuration(self.folder / "slurm", self.log_folder)
+        write_hosts(self.folder / "etc" / "hosts", self.hardware)
+        write_configuration(self.folder / "slurm", self.log_folder, self.hardware)
+        if self.hardware.qos:
+            write_accounting(self.folder, self.log_folder, self.hardware, accounts)
         (self.folder / "mounts.sh").write_text(render_mounts(self.folder, accounts, self.shared))
 
     def _nodes_are_idle(self) -> bool:
-        return self.run(["sinfo", "-h", "-N", "-p", "cpu", "-o", "%T"]).stdout.split() == ["idle"] * len(NODES)
+        states = self.run(["sinfo", "-h", "-o", "%D %T"]).stdout.split()
+        return set(states[1::2]) == {"idle"} and sum(map(int, states[::2])) >= len(self.hardware.nodes)
 
     def _wait_until(self, what: str, holds: Callable[[], bool]) -> None:
         deadline = time.monotonic() + START_TIMEOUT_S
