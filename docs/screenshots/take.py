@@ -1,21 +1,30 @@
 """
 Take the screenshots of the README from the demo itself: `python docs/screenshots/take.py`.
 
-Desktop and phone, light and dark; the answers are the tiny model's.
+Desktop and phone, light and dark; the answers are the tiny model's. The form is Alpine's: nothing is launched from it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from secrets import token_hex
+from tempfile import TemporaryDirectory
+from threading import Thread
 from urllib.parse import urljoin
 
 from playwright.sync_api import BrowserContext, HttpCredentials, Page, sync_playwright
+from werkzeug.serving import make_server
 
 from portal.chromium import CHROMIUM, FLAGS
+from portal.dashboard import create_app
 from portal.demo_site import DemoSite
+from portal.settings import PortalSettings
 from portal.smoke_steps import NEW_FORM, SESSIONS
 
 FOLDER = Path(__file__).parent
+REPOSITORY = FOLDER.parents[1]
 DESKTOP, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
 QUESTIONS = ["Say hello.", "Show me markdown.", "Think, then answer."]
 READY_TIMEOUT_MS = 300_000
@@ -25,6 +34,7 @@ def main() -> None:
     # A folder of its own name for every machine: its path is in the pictures.
     with DemoSite(Path("/tmp/llm-hoster"), fresh=True) as site, sync_playwright() as playwright:  # noqa: S108
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=[*FLAGS])
+        take_form(browser.new_page())
         credentials: HttpCredentials = {"username": site.user, "password": site.password}
         context = browser.new_context(http_credentials=credentials, viewport=DESKTOP)  # type: ignore[arg-type]
         launch(context.new_page(), site.url)
@@ -43,9 +53,33 @@ def main() -> None:
         browser.close()
 
 
+def take_form(page: Page) -> None:
+    with TemporaryDirectory() as data, serve_dashboard(Path(data)) as url:
+        page.goto(urljoin(url, NEW_FORM))
+        field = "#batch_connect_session_context_"
+        page.locator(f"{field}bc_num_hours").fill("4")
+        take(page, "form", full_page=True)
+        page.locator(f"{field}model").select_option("llama-3.3-70b")
+        take(page, "form-does-not-fit", full_page=True)
+
+
+@contextmanager
+def serve_dashboard(data_root: Path) -> Iterator[str]:
+    """Show the repository's own app, which is configured for Alpine."""
+    settings = PortalSettings(REPOSITORY, data_root, token_hex(), accounts=("ucb-general",))
+    server = make_server("127.0.0.1", 0, create_app(settings), threaded=True)
+    thread = Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
 def launch(page: Page, portal_url: str) -> None:
     page.goto(urljoin(portal_url, NEW_FORM))
-    page.screenshot(path=FOLDER / "form.png", full_page=True)
     page.get_by_role("button", name="Launch").click()
     page.goto(urljoin(portal_url, SESSIONS))
     page.get_by_role("button", name="Connect").wait_for(timeout=60_000)
@@ -61,13 +95,13 @@ def connect(context: BrowserContext, portal_url: str) -> Page:
     return chat
 
 
-def take(page: Page, name: str) -> None:
+def take(page: Page, name: str, *, full_page: bool = False) -> None:
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
         for place, size in (("desktop", DESKTOP), ("phone", PHONE)):
             page.set_viewport_size(size)  # type: ignore[arg-type]
             page.wait_for_timeout(150)  # The page follows the new size in its own time.
-            page.screenshot(path=FOLDER / f"{name}-{place}-{scheme}.png")
+            page.screenshot(path=FOLDER / f"{name}-{place}-{scheme}.png", full_page=full_page)
     page.emulate_media(color_scheme="light")
     page.set_viewport_size(DESKTOP)  # type: ignore[arg-type]
 
