@@ -98,6 +98,8 @@ def connect(context: BrowserContext, portal_url: str) -> Page:
 def take(page: Page, name: str, *, full_page: bool = False) -> None:
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+        # The chat follows the browser; OnDemand's pages take Bootstrap's theme from this mark.
+        page.evaluate("scheme => { document.documentElement.dataset.bsTheme = scheme; }", scheme)
         for place, size in (("desktop", DESKTOP), ("phone", PHONE)):
             page.set_viewport_size(size)  # type: ignore[arg-type]
             page.wait_for_timeout(150)  # The page follows the new size in its own time.

@@ -18,7 +18,7 @@ from llm_hoster.engine.command import lasting_environment
 from llm_hoster.errors import ArchitectureError, ChoiceError, ConfigError
 from llm_hoster.hub import Hub
 from llm_hoster.hub_cache import cache_of
-from tests.catalogue.small_site import CONFIG, MODELS, changed, write_small
+from tests.catalogue.small_site import CONFIG, MODELS, SITE, changed, write_small
 from tests.conftest import MakeCatalogue
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -127,7 +127,13 @@ def test_what_does_not_fit_is_told_with_the_cheapest_place_that_holds_it() -> No
     found = answer("--model", "llama-3.3-70b", "--gpu-type", "a100-40gb", "--num-gpus", "1")
     assert not found["fits"]
     assert found["reason"].startswith("does not fit: it needs ")
-    assert found["suggestion"] == {"gpu_type": "a100_80gb", "num_gpus": 2, "quantization": "none", "su_per_hour": 237.2}
+    assert found["suggestion"] == {
+        "gpu_type": "a100_80gb",
+        "num_gpus": 2,
+        "quantization": "none",
+        "preset": "interactive",
+        "su_per_hour": 237.2,
+    }
     text = run("--model", "llama-3.3-70b", "--gpu-type", "a100-40gb").output
     assert text.startswith("llama-3.3-70b on 1 x a100-40gb does not fit: it needs ")
     assert "Cheapest place that holds it: 2 x a100_80gb, 237.2 SU per hour." in text
@@ -201,6 +207,18 @@ def test_a_model_that_fits_only_in_another_quantisation_is_told_so() -> None:
     found = answer("--model", "llama-3.1-405b", "--gpu-type", "h200", "--num-gpus", "4")
     assert not found["fits"]
     assert (found["suggestion"]["gpu_type"], found["suggestion"]["quantization"]) == ("h200", "fp8_per_tensor")
+
+
+def test_a_context_that_only_another_preset_holds_is_told_so(tmp_path: Path) -> None:
+    # A small share of the memory, so that the model's whole context has no room.
+    one = changed(changed(SITE, "num_gpus: [1, 2]", "num_gpus: [1]"), "memory_gib: 24", "memory_gib: 12")
+    one = changed(one, 'accelerator: "cuda"}', 'accelerator: "cuda", args: ["--gpu-memory-utilization", "0.24"]}')
+    asked = ("--model", "m", "--gpu-type", "g", "--quantization", "fp8_per_tensor")
+    asked += ("--site", str(write_small(tmp_path, one)))
+    longest = answer(*asked)["max_model_len"]
+    assert 2048 < longest < 30000
+    suggestion = answer(*asked, "--max-model-len", str(longest + 1000))["suggestion"]
+    assert (suggestion["quantization"], suggestion["preset"]) == ("fp8_per_tensor", "long-context")
 
 
 def test_a_cap_in_models_yml_holds_here_too(tmp_path: Path) -> None:

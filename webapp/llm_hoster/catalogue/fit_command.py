@@ -165,21 +165,28 @@ def judge_subject(subject: Subject, place: Place, variant: Variant) -> Answer:
 
 
 def _suggestion(subject: Subject, place: Place, variant: Variant) -> dict[str, Any] | None:
-    """Find the cheapest place, as asked or else in another quantisation; None when it is what was asked about."""
+    """Find the cheapest place, as asked or else in another variant; None when it is what was asked about."""
     offers = compile_offers(place.site)
-    for quantization in dict.fromkeys((variant.quantization, *FORM_QUANTIZATIONS)):
-        tried = replace(variant, quantization=quantization, max_model_len=None)
+    for tried in _variants(variant):
         for gpu_type, num_gpus in places_by_price(offers):
             other = Place(place.site, find_gpu_type(place.site, gpu_type), int(num_gpus))
             found = verdict(other, subject, tried)
             if not found.fits or found.max_model_len < (variant.max_model_len or 0):
                 continue
-            if (other, quantization) == (place, variant.quantization):
+            if (other, tried) == (place, replace(variant, max_model_len=None)):
                 return None
             return {
                 "gpu_type": gpu_type,
                 "num_gpus": other.num_gpus,
-                "quantization": quantization,
+                "quantization": tried.quantization,
+                "preset": tried.preset,
                 "su_per_hour": offers[gpu_type][num_gpus].qos[0].su_per_hour,
             }
     return None
+
+
+def _variants(asked: Variant) -> list[Variant]:
+    """Give what was asked for first, then one change to it, then two."""
+    pairs = [(quantization, preset) for quantization in FORM_QUANTIZATIONS for preset in PRESETS]
+    pairs.sort(key=lambda pair: (pair[0] != asked.quantization) + (pair[1] != asked.preset))
+    return [Variant(*pair) for pair in dict.fromkeys([(asked.quantization, asked.preset), *pairs])]
