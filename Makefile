@@ -33,7 +33,8 @@ lint: install ## ruff, mypy, shellcheck
 lock: install ## resolve requirements/*.lock again; UPGRADE=--upgrade takes newer versions
 	@UV=$(abspath $(APP_BIN)/uv) requirements/lock
 
-bench: install ## start-up and first token, each a table and a JSON line
+bench: install ## the form, start-up and first token, each a table and a JSON line
+	@$(PYTHON) bench/form.py
 	@$(PYTHON) bench/startup.py
 	@$(PYTHON) bench/first_token.py
 

@@ -6,19 +6,14 @@ Desktop and phone, light and dark; the answers are the tiny model's. The form is
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from secrets import token_hex
-from tempfile import TemporaryDirectory
-from threading import Thread
 from urllib.parse import urljoin
 
 from playwright.sync_api import BrowserContext, HttpCredentials, Page, sync_playwright
-from werkzeug.serving import make_server
 
 from portal.chromium import CHROMIUM, FLAGS
-from portal.dashboard import create_app
+from portal.dashboard_server import serve_dashboard
 from portal.demo_site import DemoSite
 from portal.settings import PortalSettings
 from portal.smoke_steps import NEW_FORM, SESSIONS
@@ -54,28 +49,15 @@ def main() -> None:
 
 
 def take_form(page: Page) -> None:
-    with TemporaryDirectory() as data, serve_dashboard(Path(data)) as url:
+    # The repository's own app is configured for Alpine.
+    settings = PortalSettings(REPOSITORY, Path("never-launched"), token_hex(), accounts=("ucb-general",))
+    with serve_dashboard(settings) as url:
         page.goto(urljoin(url, NEW_FORM))
         field = "#batch_connect_session_context_"
         page.locator(f"{field}bc_num_hours").fill("4")
         take(page, "form", full_page=True)
         page.locator(f"{field}model").select_option("llama-3.3-70b")
         take(page, "form-does-not-fit", full_page=True)
-
-
-@contextmanager
-def serve_dashboard(data_root: Path) -> Iterator[str]:
-    """Show the repository's own app, which is configured for Alpine."""
-    settings = PortalSettings(REPOSITORY, data_root, token_hex(), accounts=("ucb-general",))
-    server = make_server("127.0.0.1", 0, create_app(settings), threaded=True)
-    thread = Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.port}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 def launch(page: Page, portal_url: str) -> None:

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import shutil
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-
-from werkzeug.serving import WSGIRequestHandler, make_server
 
 from llm_hoster.catalogue.compiled import Catalogue
 from llm_hoster.catalogue.site import Site
 from llm_hoster.launch.form import render_form
 from llm_hoster.launch.form_script import render_form_script
-from portal.dashboard import create_app
+from portal.dashboard_server import serve_dashboard
 from portal.settings import PortalSettings
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -37,11 +34,6 @@ def make_app(folder: Path, site: Site, catalogue: Catalogue) -> Path:
     return folder
 
 
-class QuietHandler(WSGIRequestHandler):
-    def log(self, type: str, message: str, *args: object) -> None:
-        pass
-
-
 @contextmanager
 def serve_form(app: Path, *, bootstrap: int = 5, strict_csp: bool = False) -> Iterator[str]:
     """Give the address of the form's page."""
@@ -53,12 +45,5 @@ def serve_form(app: Path, *, bootstrap: int = 5, strict_csp: bool = False) -> It
         bootstrap=bootstrap,
         strict_csp=strict_csp,
     )
-    server = make_server("127.0.0.1", 0, create_app(settings), threaded=True, request_handler=QuietHandler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.port}{FORM_PATH}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with serve_dashboard(settings) as url:
+        yield url + FORM_PATH
