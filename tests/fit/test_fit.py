@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from llm_hoster.catalogue.sentences import fill
 from llm_hoster.fit.architecture import Architecture, read_architecture
-from llm_hoster.fit.fit import QUANTIZATIONS, SENTENCES, SMALLEST_CONTEXT, Gpu, Wish, judge, sentence
+from llm_hoster.fit.fit import QUANTIZATIONS, SENTENCES, SMALLEST_CONTEXT, Gpu, Refusal, Wish, judge
 from llm_hoster.fit.overhead import CONTEXT_BYTES
 from tests.conftest import REPOSITORY
 
@@ -29,6 +30,11 @@ CPU = Gpu(memory_gib=256, accelerator="cpu", compute_capability=None, is_slice=F
 @cache
 def read(name: str) -> Architecture:
     return read_architecture(json.loads((REPOSITORY / "config" / "configs" / f"{name}.json").read_text())["config"])
+
+
+def sentence(refusal: Refusal) -> str:
+    """In words, as they follow the model's name."""
+    return fill(SENTENCES[refusal.kind], refusal.values)
 
 
 def small(**values: Any) -> Architecture:

@@ -111,17 +111,22 @@ class Hub:
         left_s = max(0.1, deadline - time.monotonic())
         try:
             with requests.get(url, auth=authorise, headers=request.headers, timeout=left_s, stream=True) as response:
-                content = bytearray()
-                if response.ok:
-                    for chunk in response.iter_content(min(CHUNK_BYTES, request.bytes_max)):
-                        content += chunk
-                        if len(content) >= request.bytes_max:
-                            break
-                        if time.monotonic() > deadline:
-                            return "it came too slowly"
-                return _answer(response, bytes(content[: request.bytes_max]))
+                content = _body(response, request.bytes_max, deadline) if response.ok else b""
+                return "it came too slowly" if content is None else _answer(response, content)
         except (requests.RequestException, OSError, ValueError) as error:
             return f"the connection failed ({type(error).__name__})"
+
+
+def _body(response: requests.Response, bytes_max: int, deadline: float) -> bytes | None:
+    """Read so many bytes at most; None when they do not come in time."""
+    content = bytearray()
+    for chunk in response.iter_content(min(CHUNK_BYTES, bytes_max)):
+        content += chunk
+        if len(content) >= bytes_max:
+            break
+        if time.monotonic() > deadline:
+            return None
+    return bytes(content[:bytes_max])
 
 
 def _answer(response: requests.Response, content: bytes) -> Answer:

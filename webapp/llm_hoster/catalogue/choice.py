@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -223,7 +224,10 @@ class _Lookup:
 def advise(catalogue: Catalogue, values: FormValues, holds: Callable[[PlaceNames, VariantNames], bool]) -> str:
     """Name what Launch would accept: another place, else another variant here, else both; of places the cheapest."""
     here, own = (values.gpu_type, values.num_gpus), (values.quantization, values.preset)
-    places, variants = _served_places(catalogue, values), _variants(catalogue, own)
+    places = _served_places(catalogue, values)
+    variants = variants_by_change(
+        [each.name for each in catalogue.quantizations], [each.name for each in catalogue.presets], own
+    )
     tries = [
         *((place, own) for place in places),
         *((here, variant) for variant in variants if here in places),
@@ -259,10 +263,9 @@ def _serving_qos(offer: Offer, values: FormValues) -> OfferQos | None:
     return find_qos(offer, int(hours), values.qos) if is_count else None
 
 
-def _variants(catalogue: Catalogue, own: VariantNames) -> list[VariantNames]:
+def variants_by_change(quantizations: Iterable[str], presets: Iterable[str], own: VariantNames) -> list[VariantNames]:
     """Give all variants: one's own, those in another quantisation, in another preset, in both."""
-    variants = [(each.name, preset.name) for each in catalogue.quantizations for preset in catalogue.presets]
-    return sorted(variants, key=lambda each: (each[1] != own[1], each[0] != own[0]))
+    return sorted(itertools.product(quantizations, presets), key=lambda each: (each[1] != own[1], each[0] != own[0]))
 
 
 def _variant_text(catalogue: Catalogue, variant: VariantNames, own: VariantNames) -> str:

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+Accelerator = Literal["cuda", "rocm", "cpu"]
 OTHER_MODEL = "other"  # what the form's field `model` says when the person types one
 
 
@@ -52,7 +53,7 @@ class Engine(Entry):
     name: str
     kind: Literal["venv", "module", "apptainer"]
     target: str
-    accelerator: Literal["cpu", "cuda", "rocm"]
+    accelerator: Accelerator
     args: list[str]
     env: dict[str, str]
 

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from llm_hoster.catalogue.app_dir import find_app_dir
-from llm_hoster.catalogue.choice import FOLDER, HUGGING_FACE_ID
+from llm_hoster.catalogue.choice import FOLDER, HUGGING_FACE_ID, variants_by_change
 from llm_hoster.catalogue.compiled import Verdict
 from llm_hoster.catalogue.compiler import load_site
 from llm_hoster.catalogue.model_list import load_models
@@ -167,13 +167,16 @@ def judge_subject(subject: Subject, place: Place, variant: Variant) -> Answer:
 def _suggestion(subject: Subject, place: Place, variant: Variant) -> dict[str, Any] | None:
     """Find the cheapest place, as asked or else in another variant; None when it is what was asked about."""
     offers = compile_offers(place.site)
-    for tried in _variants(variant):
+    asked = (variant.quantization, variant.preset)
+    # One may ask for more quantisations here than the form offers.
+    for names in dict.fromkeys((asked, *variants_by_change(FORM_QUANTIZATIONS, PRESETS, asked))):
+        tried = Variant(*names)
         for gpu_type, num_gpus in places_by_price(offers):
             other = Place(place.site, find_gpu_type(place.site, gpu_type), int(num_gpus))
             found = verdict(other, subject, tried)
             if not found.fits or found.max_model_len < (variant.max_model_len or 0):
                 continue
-            if (other, tried) == (place, replace(variant, max_model_len=None)):
+            if (other, names) == (place, asked):
                 return None
             return {
                 "gpu_type": gpu_type,
@@ -183,10 +186,3 @@ def _suggestion(subject: Subject, place: Place, variant: Variant) -> dict[str, A
                 "su_per_hour": offers[gpu_type][num_gpus].qos[0].su_per_hour,
             }
     return None
-
-
-def _variants(asked: Variant) -> list[Variant]:
-    """Give what was asked for first, then one change to it, then two."""
-    pairs = [(quantization, preset) for quantization in FORM_QUANTIZATIONS for preset in PRESETS]
-    pairs.sort(key=lambda pair: (pair[0] != asked.quantization) + (pair[1] != asked.preset))
-    return [Variant(*pair) for pair in dict.fromkeys([(asked.quantization, asked.preset), *pairs])]

@@ -7,9 +7,9 @@ from typing import Annotated
 from pydantic import Field
 
 from llm_hoster.catalogue.arguments import wrong_argument
-from llm_hoster.catalogue.compiled import OTHER_MODEL
+from llm_hoster.catalogue.compiled import OTHER_MODEL, Accelerator
 from llm_hoster.catalogue.document import Document
-from llm_hoster.catalogue.site import Accelerator, Count, Part, Site, check_unique
+from llm_hoster.catalogue.site import Count, Part, Site, check_unique
 from llm_hoster.catalogue.text import AnyPath, Argument, Line, Name, Source
 
 

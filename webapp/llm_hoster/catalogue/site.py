@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from llm_hoster.catalogue.arguments import wrong_argument
+from llm_hoster.catalogue.compiled import Accelerator
 from llm_hoster.catalogue.document import Document
 from llm_hoster.catalogue.text import (
     AnyPath,
@@ -22,7 +23,6 @@ from llm_hoster.catalogue.text import (
     Variable,
 )
 
-Accelerator = Literal["cuda", "rocm", "cpu"]
 Count = Annotated[int, Field(ge=1)]
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Size = Annotated[float, Field(gt=0, allow_inf_nan=False)]

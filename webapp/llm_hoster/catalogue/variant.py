@@ -4,11 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from llm_hoster.catalogue.arguments import UTILIZATION, value_of
+from llm_hoster.catalogue.compiled import Accelerator
 from llm_hoster.catalogue.preset import AS_PUBLISHED, PRESETS
-from llm_hoster.fit.fit import Gpu, Wish
+from llm_hoster.fit.configuration import Configuration
+from llm_hoster.fit.fit import Fit, Gpu, Wish, judge
 from llm_hoster.fit.wish import GPU_MEMORY_UTILIZATION
+
+
+class GpuMemory(Protocol):
+    """A GPU type, of site.yml or as compiled."""
+
+    @property
+    def memory_gib(self) -> float: ...
+    @property
+    def compute_capability(self) -> float | None: ...
+    @property
+    def is_slice(self) -> bool: ...
 
 
 @dataclass(frozen=True)
@@ -17,8 +31,25 @@ class Variant:
     preset: str
     max_model_len: int | None = None
 
-    def wish(self, gpu: Gpu, num_gpus: int, nodes: int, arguments: Sequence[str]) -> Wish:
-        """`arguments` are those of the site and of models.yml: what they say of the memory counts."""
+    def judge(
+        self,
+        configuration: Configuration,
+        gpu_type: GpuMemory,
+        accelerator: Accelerator,
+        num_gpus: int,
+        nodes: int,
+        arguments: Sequence[str],
+    ) -> Fit:
+        """
+        Judge the memory; raise ArchitectureError when the model cannot be counted.
+
+        `arguments` are those of the site and of models.yml: what they say of the memory counts.
+        """
+        gpu = Gpu(gpu_type.memory_gib, accelerator, gpu_type.compute_capability, gpu_type.is_slice)
+        wish = self._wish(gpu, num_gpus, nodes, arguments)
+        return judge(configuration.architecture, gpu, wish, weights_bytes=configuration.weights_bytes)
+
+    def _wish(self, gpu: Gpu, num_gpus: int, nodes: int, arguments: Sequence[str]) -> Wish:
         preset = PRESETS[self.preset]
         utilization = value_of(UTILIZATION, arguments)
         requests, tokens = gpu.batch_defaults(num_gpus)

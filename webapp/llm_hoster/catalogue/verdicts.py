@@ -6,15 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from llm_hoster.catalogue.compiled import Refusal, Verdict
+from llm_hoster.catalogue.compiled import Accelerator, Refusal, Verdict
 from llm_hoster.catalogue.model_list import ListedModel
 from llm_hoster.catalogue.models import ModelEntry
 from llm_hoster.catalogue.preset import AS_PUBLISHED, PRESETS
-from llm_hoster.catalogue.site import BYTES_PER_GIB, Accelerator, GpuType, Site
+from llm_hoster.catalogue.site import BYTES_PER_GIB, GpuType, Site
 from llm_hoster.catalogue.variant import Variant
 from llm_hoster.errors import ArchitectureError
 from llm_hoster.fit.configuration import CONFIG, Configuration, read_data_file, read_folder
-from llm_hoster.fit.fit import QUANTIZATIONS, SENTENCES, Fit, Gpu, judge
+from llm_hoster.fit.fit import QUANTIZATIONS, SENTENCES, Fit
 from llm_hoster.fit.fit import Refusal as Reason
 
 Fits = dict[str, dict[str, dict[str, dict[str, Verdict]]]]
@@ -82,16 +82,10 @@ class Place:
     def fit(self, subject: Subject, variant: Variant) -> Fit:
         """Judge the memory; raise ArchitectureError when the model cannot be counted."""
         configuration = subject.require_configuration()
-        gpu = Gpu(
-            memory_gib=self.gpu_type.memory_gib,
-            accelerator=self.accelerator,
-            compute_capability=self.gpu_type.compute_capability,
-            is_slice=self.gpu_type.is_slice,
-        )
         nodes = self.site.partition_of(self.gpu_type).nodes_for(self.num_gpus)
         engine = next(each for each in self.site.engines if each.name == (subject.model.engine or self.gpu_type.engine))
-        wish = variant.wish(gpu, self.num_gpus, nodes, [*engine.args, *subject.model.args])
-        return judge(configuration.architecture, gpu, wish, weights_bytes=configuration.weights_bytes)
+        arguments = [*engine.args, *subject.model.args]
+        return variant.judge(configuration, self.gpu_type, self.accelerator, self.num_gpus, nodes, arguments)
 
 
 def judge_all(site: Site, subjects: Mapping[str, Subject]) -> Fits:

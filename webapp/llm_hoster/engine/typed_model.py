@@ -13,9 +13,8 @@ from llm_hoster.catalogue.sentences import fill
 from llm_hoster.catalogue.variant import Variant
 from llm_hoster.engine.job_log import say
 from llm_hoster.errors import ArchitectureError, ChoiceError, SessionError
-from llm_hoster.fit.architecture import Architecture
 from llm_hoster.fit.configuration import CONFIG, CONFIG_BYTES_MAX, Configuration, read_folder
-from llm_hoster.fit.fit import Fit, Gpu, judge, sentence
+from llm_hoster.fit.fit import SENTENCES, Fit
 from llm_hoster.fit.json_file import parse_json
 from llm_hoster.fit.safetensors import INDEX, INDEX_BYTES_MAX, total_size
 from llm_hoster.hub import Hub
@@ -43,7 +42,7 @@ def check_typed_model(
         say("model", f"Nobody knows yet whether {source} fits, vLLM will tell. {error}")
         return None
     try:
-        _Judgement(session, configuration.architecture, configuration.weights_bytes).require_fit()
+        _Judgement(session, configuration).require_fit()
     except ArchitectureError as error:
         say("model", f"Nobody knows yet whether {source} fits, vLLM will tell. {error}")
     return configuration.config
@@ -80,10 +79,9 @@ def _fetch_json(hub: Hub, model: str, name: str, bytes_max: int, timeout_s: floa
 class _Judgement:
     """One model held against the places of the catalogue."""
 
-    def __init__(self, session: Session, architecture: Architecture, weights_bytes: int | None) -> None:
+    def __init__(self, session: Session, configuration: Configuration) -> None:
         self._session = session
-        self._architecture = architecture
-        self._weights_bytes = weights_bytes
+        self._configuration = configuration
 
     def require_fit(self) -> None:
         """Raise ChoiceError as the form does for a model of the catalogue."""
@@ -101,7 +99,8 @@ class _Judgement:
                 "advice": advise(session.catalogue, session.values, self._holds),
             }
             if fit.refusal is not None:
-                raise ChoiceError(fill(sentences["does_not_fit"], {**texts, "reason": sentence(fit.refusal)}))
+                reason = fill(SENTENCES[fit.refusal.kind], fit.refusal.values)
+                raise ChoiceError(fill(sentences["does_not_fit"], {**texts, "reason": reason}))
             texts |= {"value": str(session.context_length), "longest": str(fit.max_model_len)}
             raise ChoiceError(fill(sentences["context_too_long"], texts))
         say("model", f"{session.model.source} fits, with room for {fit.max_model_len} tokens of context.")
@@ -114,12 +113,7 @@ class _Judgement:
         catalogue, (gpu_type_name, num_gpus) = self._session.catalogue, place
         gpu_type = next(each for each in catalogue.gpu_types if each.name == gpu_type_name)
         engine = next(each for each in catalogue.engines if each.name == gpu_type.engine)
-        gpu = Gpu(
-            memory_gib=gpu_type.memory_gib,
-            accelerator=engine.accelerator,
-            compute_capability=gpu_type.compute_capability,
-            is_slice=gpu_type.is_slice,
-        )
         nodes = catalogue.offers[gpu_type_name][num_gpus].nodes
-        wish = Variant(*variant).wish(gpu, int(num_gpus), nodes, engine.args)
-        return judge(self._architecture, gpu, wish, weights_bytes=self._weights_bytes)
+        return Variant(*variant).judge(
+            self._configuration, gpu_type, engine.accelerator, int(num_gpus), nodes, engine.args
+        )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from llm_hoster.errors import ArchitectureError
 from llm_hoster.fit.attention import (
@@ -78,6 +80,12 @@ class Architecture:
     @property
     def file_bytes_per_element(self) -> int:
         return DTYPES.get(self.dtype, 2)
+
+    @cached_property
+    def distinct_layers(self) -> tuple[tuple[Layer, int], ...]:
+        """Equal layers are one object: each of them, and how often it is there."""
+        counts = Counter(map(id, self.layers))
+        return tuple((layer, counts[key]) for key, layer in {id(layer): layer for layer in self.layers}.items())
 
 
 def read_architecture(config: Mapping[str, object]) -> Architecture:

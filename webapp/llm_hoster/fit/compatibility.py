@@ -48,10 +48,9 @@ def _refusals(architecture: Architecture, gpu: Gpu, wish: Wish) -> Iterator[Refu
 
 def _division(architecture: Architecture, wish: Wish) -> Iterator[Refusal]:
     gpus = wish.tensor_parallel
-    possible = [number for number in range(1, GPUS_MAX + 1) if divides(architecture, number)]
-    if gpus in possible or (gpus > GPUS_MAX and divides(architecture, gpus)):
+    if divides(architecture, gpus):
         return
-    choices = ", ".join(map(str, possible))
+    choices = ", ".join(str(number) for number in range(1, GPUS_MAX + 1) if divides(architecture, number))
     if architecture.num_attention_heads % gpus:
         yield refuse("heads", heads=architecture.num_attention_heads, gpus=gpus, choices=choices)
     elif not _heads_go(architecture.num_key_value_heads, gpus):
@@ -64,12 +63,7 @@ def divides(architecture: Architecture, gpus: int) -> bool:
     """Whether vLLM can divide every layer among so many GPUs of a node."""
     if architecture.num_attention_heads % gpus or not _heads_go(architecture.num_key_value_heads, gpus):
         return False
-    seen: set[int] = set()
-    for layer in architecture.layers:
-        if id(layer) not in seen and not all(_goes(each, gpus) for each in layer.parameters):
-            return False
-        seen.add(id(layer))
-    return True
+    return all(_goes(each, gpus) for layer, _ in architecture.distinct_layers for each in layer.parameters)
 
 
 def _heads_go(heads: int, gpus: int) -> bool:

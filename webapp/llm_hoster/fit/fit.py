@@ -10,11 +10,11 @@ from llm_hoster.fit.compatibility import refusal_of_kind
 from llm_hoster.fit.kv_cache import Group, Pool, lay_out, make_pool
 from llm_hoster.fit.overhead import CONTEXT_BYTES, overhead_bytes, step_of
 from llm_hoster.fit.quantization import QUANTIZATIONS
-from llm_hoster.fit.refusal import SENTENCES, Refusal, refuse, sentence
+from llm_hoster.fit.refusal import SENTENCES, Refusal, refuse
 from llm_hoster.fit.weights import BYTES_IN_MEMORY, count_weights, stages_of
 from llm_hoster.fit.wish import GIB, Gpu, Wish
 
-__all__ = ["QUANTIZATIONS", "SENTENCES", "Fit", "Gpu", "Refusal", "Wish", "judge", "sentence"]
+__all__ = ["QUANTIZATIONS", "SENTENCES", "Fit", "Gpu", "Refusal", "Wish", "judge"]
 
 # A model that answers with less room than this is no use to anybody.
 SMALLEST_CONTEXT = 2048

@@ -44,13 +44,5 @@ SENTENCES: Mapping[str, str] = MappingProxyType(
 )
 
 
-def sentence(refusal: Refusal) -> str:
-    """The refusal in words, to follow the model's name."""
-    text = SENTENCES[refusal.kind]
-    for name, value in refusal.values.items():
-        text = text.replace(f"%{{{name}}}", value)
-    return text
-
-
 def refuse(kind: str, **values: object) -> Refusal:
     return Refusal(kind, MappingProxyType({name: str(value) for name, value in values.items()}))

@@ -69,8 +69,10 @@ def _beside_layers(architecture: Architecture, *, is_first: bool, is_last: bool)
 def published_bytes(architecture: Architecture) -> int:
     """The size of the files by the config: every matrix as it is stored, with what vLLM does not load."""
     parts = (architecture.first, architecture.last, architecture.tower, architecture.extra)
-    layers = (layer.parameters for layer in architecture.layers)
-    return sum(_stored_together(part, architecture) for part in (*parts, *layers))
+    layers = sum(
+        _stored_together(layer.parameters, architecture) * count for layer, count in architecture.distinct_layers
+    )
+    return layers + sum(_stored_together(part, architecture) for part in parts)
 
 
 def stages_of(layers: int, nodes: int) -> tuple[range, ...]:
