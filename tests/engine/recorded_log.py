@@ -1,4 +1,8 @@
-"""Output of real vLLM 0.32.0 runs on a CPU, shortened: banners, routes and most frames of tracebacks are cut out."""
+"""
+Output of real vLLM 0.32.0 runs on a CPU, shortened: banners, routes and most frames of tracebacks are cut out.
+
+What a CPU cannot provoke is from public issues, which the log's first line names.
+"""
 
 from __future__ import annotations
 

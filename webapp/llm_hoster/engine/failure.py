@@ -1,177 +1,241 @@
-"""Why vLLM ended, from the lines it left: the one that decides, and a sentence for the person who waits."""
+"""Why vLLM ended, from the lines it left: those that decide, a sentence for the person who waits, and what helps."""
 
 from __future__ import annotations
 
 import re
 import signal
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-# `(EngineCore pid=7) ERROR 11-20 20:20:36 [core.py:1] text`, of which the text is left.
-LOG_PREFIX = re.compile(
-    r"^(\(\w[^)]* pid=\d+\) ?)?((ERROR|WARNING|INFO|CRITICAL) \d\d-\d\d \d\d:\d\d:\d\d (\[[^\]]*\] ?)?)?"
-)
-ERROR_LINE = re.compile(r"^([A-Za-z_]\w*\.)*[A-Z]\w*(Error|Exception|Exit|Interrupt)(: |$)")
+from llm_hoster.engine.causes import CAUSES
+from llm_hoster.engine.causes.installation import FAILED_COMPILER
+from llm_hoster.engine.log_line import LogLine, parse_line
+from llm_hoster.engine.state import Remedy
+
+ERROR_LINE = re.compile(r"^([A-Za-z_]\w*\.)*([A-Z]\w*)?(Error|Exception|Exit|Interrupt|OutOfResources)(: |$)")
 USAGE_LINE = re.compile(r"^vllm( \w+)?: error: ")
 SHELL_LINE = re.compile(r"(: command not found|: No such file or directory|: Permission denied|: not found)$")
 VALIDATION_ERRORS = re.compile(r"\d+ validation errors? for ")
-DEAD_WORKER = re.compile(r"(died|exited) unexpectedly|\(exit code: -?\d+\)")
+DEAD_WORKER = re.compile(r"(died|exited) unexpectedly|\(exit code: -?\d+\)|died with exit code")
+ENGINE_GONE = re.compile(r"engine core exited unexpectedly")
+# The next error was borne: of Python's own end, and of one request to the engine.
+BORNE = re.compile(r"^Exception ignored in|^Invocation of \w+ method failed")
 # What the compiler said, which the error of the program that called it does not repeat.
 COMPILER_LINE = re.compile(r": fatal error: ")
-FAILED_COMPILER = re.compile(r"CalledProcessError: Command '\[?'(\S*[/-])?(gcc|g\+\+|cc|c\+\+|clang\+*)'")
-# Such an error only passes on what an earlier one has said.
-PASSED_ON = re.compile(r"root cause|EngineDeadError|EngineCore encountered an issue|Worker failed with error")
+COMPILER_FAILED = re.compile(FAILED_COMPILER)
+# Such an error only passes on what an earlier one has said, or what another process has met.
+PASSED_ON = re.compile(
+    r"root cause|EngineDeadError|EngineCore encountered an issue|Worker failed with error|^SystemExit"
+    r"|^KeyboardInterrupt|CancelledError|^(\w+\.)*(EOFError|BrokenPipeError|ConnectionResetError)"
+    r"|Connection (closed|reset) by peer|Executor failed|Ray workers have not started|^KeyError: '/(psm|mp)"
+)
+# Errors of one process that another one may explain.
+FAILED_TOGETHER = re.compile(r"NCCL|nccl|RPC call to|Actor\w*Error|Worker\w*Error")
+# No errors of Python's, and yet the reason: of NCCL, torch, Ray, Slurm, the kernel and the C library.
+SIGN = re.compile(
+    r"NCCL WARN |Watchdog caught collective operation timeout|[Ee]rror: Detected \d+ oom[-_]kill|: Out Of Memory$"
+    r"|oom-kill:|NVRM: Xid|raylet died|node was marked dead|^Fatal Python error: |what\(\):  "
+    r"|Failed to load model - not enough GPU memory|Memory access fault by GPU"
+)
+FRAME = re.compile(r'^ *File "[^"]*", line \d+, in (\w+)')
+# After these, another story begins.
+OTHER_STORY = re.compile(
+    r"^$|^Traceback|^During handling|^The above exception|^Exception (?:raised from|ignored in)|^frame #|^Process |^\["
+    r"|^/|^INFO|^For |^Search for|^CUDA kernel errors|^Compile with"
+)
+STARTED = "Application startup complete"
 
 LINE_LIMIT = 500
-
-# The first pattern found in the deciding line gives the sentence; `\1` is what the pattern caught.
-CAUSES = (
-    (
-        r"Repo id must .*': '(.*)'\.",
-        r"The model folder \1 does not exist on this node, or you may not read it.",
-    ),
-    (
-        r"Cannot find an appropriate cached snapshot folder|LocalEntryNotFoundError|We couldn't connect to|"
-        r"Max retries exceeded|NameResolutionError|Failed to resolve",
-        "The model is not in the cache, and this node may not or cannot download it. "
-        "Choose another model, or ask the site's administrators to download it.",
-    ),
-    (
-        r"GatedRepoError|gated repo|401 Client Error|403 Client Error",
-        "Hugging Face does not give this model without a login. "
-        "Accept its licence on its page, and log in on the cluster with `hf auth login`.",
-    ),
-    (
-        r"max_model_len \((\d+)\) is greater than the derived max_model_len \(\w+=([\d.]+)",
-        r"The context length \1 in models.yml is more than this model can do, which is \2.",
-    ),
-    (
-        r"larger than the maximum number of tokens that can be stored in KV cache|larger than the available KV cache",
-        "The GPU's memory holds the model but not one conversation of the full context length. "
-        "Choose a larger GPU type or more GPUs, or a smaller max_model_len in models.yml.",
-    ),
-    (
-        r"No available memory for the cache blocks",
-        "The model leaves no memory for conversations. Choose a larger GPU type, more GPUs or a smaller model.",
-    ),
-    (
-        r"Available memory on node \S+ \((.*?) GiB\).*requested memory for kv \((.*?) GiB\)",
-        r"The job's memory (free and total \1 GiB) is less than the \2 GiB that are asked for conversations.",
-    ),
-    (
-        r"CUDA out of memory|HIP out of memory|OutOfMemoryError",
-        "The GPU's memory is too small for this model. Choose a larger GPU type, more GPUs or a smaller model.",
-    ),
-    (
-        r"Free memory on device .*less than desired",
-        "Another program uses memory of this GPU. Launch again; if it stays so, tell the site's support.",
-    ),
-    (
-        r"No CUDA GPUs are available|Failed to infer device type|Found no NVIDIA driver|No HIP GPUs",
-        "vLLM sees no GPU that this engine can use on this node. Tell the site's support.",
-    ),
-    (
-        r"Bfloat16 is only supported on GPUs with compute capability",
-        "This GPU type is too old for the model's number format. Choose a newer GPU type.",
-    ),
-    (
-        r"model type `?(\w+)`? but Transformers does not recognize|architectures (\[.*?\]) are not supported",
-        r"This version of vLLM does not know the model's architecture \1\2. A newer engine may.",
-    ),
-    (
-        r"Unknown quantization method|Cannot find the config file for (\w+)|quantization method .* not supported",
-        "The quantisation in models.yml does not fit this model, this GPU type or this version of vLLM.",
-    ),
-    (
-        r"attention heads \((\d+)\) must be divisible by tensor parallel size \((\d+)\)",
-        r"This model cannot be split over \2 GPUs (it has \1 attention heads). Choose another number of GPUs.",
-    ),
-    (
-        r"unrecognized arguments: (.*)",
-        r"This version of vLLM does not know the option \1 of site.yml or models.yml.",
-    ),
-    (r"^vllm( \w+)?: error: ", "vLLM refuses the options of site.yml and models.yml."),
-    (
-        r"SafetensorError|Cannot find any model weights|incomplete metadata",
-        "The model's weight files are missing or incomplete. They must be downloaded again.",
-    ),
-    (
-        r"Failed to find C compiler|No working C\+\+ compiler|fatal error: \S+: No such file|"
-        r"No such file or directory: '(\S*[/-])?(gcc|g\+\+|cc|c\+\+|clang\+*)'|" + FAILED_COMPILER.pattern,
-        "This node lacks what vLLM needs to compile GPU code while it starts: "
-        "a C compiler (gcc) and the header files of the engine's Python (Python.h). Tell the site's support.",
-    ),
-    (
-        r"No space left on device|Disk quota exceeded",
-        "A folder that vLLM writes to is full. Free some space in your folders, then launch again.",
-    ),
-    (r"Address already in use", "A port or socket that vLLM needs is in use on this node. Launch again."),
-    (
-        r"exit code: -9|engine core exited unexpectedly",
-        "A part of vLLM was killed from outside, most likely because the job's memory is too small. "
-        "Choose more GPUs or a smaller model.",
-    ),
-    (
-        r"unknown.*module|module.*unknown|command not found|No such file or directory|: not found",
-        "The engine is not installed where site.yml names it. Tell the site's support.",
-    ),
-)
+# A few, where they belong together.
+LINES_MAX = 4
+# More than these have nothing new to say.
+DISTINCT_MAX = 20
 
 
 @dataclass(frozen=True)
 class Failure:
+    """`deciding_line` is what vLLM said of the reason: one line, or a few where they belong together."""
+
     cause: str
     deciding_line: str | None
+    remedy: Remedy | None = None
 
 
-def explain(lines: Sequence[str], return_code: int | None, *, was_ready: bool = False) -> Failure:
-    """`return_code` is Popen's (negative for a signal), or None where vLLM runs but is of no use."""
-    line = deciding_line(lines)
-    if line is not None:
-        for pattern, sentence in CAUSES:
-            match = re.search(pattern, line)
-            if match:
-                return Failure(match.expand(sentence), line)
-    return Failure(_cause_of_end(return_code, was_ready, has_line=line is not None), line)
+@dataclass(frozen=True)
+class _Evidence:
+    """What may decide: `text` is searched for a known cause, `shown` is what people read."""
+
+    text: str
+    shown: str
+    functions: frozenset[str] = frozenset()
+
+
+def explain(
+    lines: Sequence[str],
+    return_code: int | None,
+    *,
+    was_ready: bool = False,
+    memory_kills: int | None = None,
+) -> Failure:
+    """
+    `return_code` is Popen's (negative for a signal), or None where vLLM runs but is of no use.
+
+    `memory_kills` is how many processes of the job the kernel killed for want of memory meanwhile; None = not known.
+    """
+    log = _parse(lines, was_ready=was_ready)
+    vague: Failure | None = None
+    first: str | None = None
+    for evidence in _evidences(log, was_ready=was_ready):
+        first = first or evidence.shown
+        for cause in CAUSES:
+            match = cause.match(evidence.text, evidence.functions, was_ready=was_ready)
+            if match is None:
+                continue
+            failure = Failure(cause.explain(match), evidence.shown, cause.remedy(match) if cause.remedy else None)
+            if not cause.is_vague:
+                return failure
+            vague = vague or failure
+            break
+    if memory_kills:
+        return Failure(
+            "The job's memory (not the GPU's) was too small: the kernel ended a part of vLLM. "
+            "Choose more GPUs, which bring more memory, or a smaller model.",
+            vague.deciding_line if vague else first,
+        )
+    return vague or Failure(_cause_of_end(return_code, was_ready, memory_kills, has_line=first is not None), first)
 
 
 def deciding_line(lines: Sequence[str]) -> str | None:
     """Find the last error that is not the mere consequence of an earlier one."""
-    texts = [LOG_PREFIX.sub("", line).rstrip() for line in lines]
-    errors = [index for index, text in enumerate(texts) if ERROR_LINE.match(text) or USAGE_LINE.match(text)]
-    roots = [index for index in errors if not PASSED_ON.search(texts[index])]
+    evidence = next(_evidences(_parse(lines, was_ready=False), was_ready=False), None)
+    return evidence.shown if evidence else None
+
+
+def _parse(lines: Sequence[str], *, was_ready: bool) -> list[LogLine]:
+    """Leave out the start where it went well: what it complained of has harmed nobody."""
+    if was_ready:
+        started = [index for index, line in enumerate(lines) if STARTED in line]
+        lines = lines[started[-1] + 1 :] if started else lines
+    return [parse_line(line) for line in lines]
+
+
+def _evidences(log: Sequence[LogLine], *, was_ready: bool) -> Iterator[_Evidence]:
+    """
+    Go from what decides most to what decides least.
+
+    Where an error of its own stands, only NCCL's and Ray's words may explain it further: all that comes after it, such
+    as workers that were killed, is its consequence.
+    """
+    errors = _errors(log)
+    roots = [index for index in errors if not PASSED_ON.search(log[index].text)]
+    signs = [line for line in log if not line.is_harmless and SIGN.search(line.text)]
+    dead = [line for line in log if _says_that_one_died(line)]
+    if was_ready and (signs or dead or any(_is_of_engine(log[index]) for index in errors)):
+        # What the API server complained of was one question, after which it went on.
+        roots = [index for index in roots if _is_of_engine(log[index])]
     if roots:
-        return _shorten(_with_detail(texts, roots[-1]))
-    for found in (DEAD_WORKER, ERROR_LINE, SHELL_LINE):
-        for text in reversed(texts):
-            if found.search(text):
-                return _shorten(text)
-    return None
+        yield from _of_error(log, roots[-1])
+        if FAILED_TOGETHER.search(log[roots[-1]].text):
+            yield from _of_lines(signs)
+        return
+    yield from _of_lines(signs)
+    yield from _of_lines(dead[-1:])
+    # Each process says the same.
+    for index in list({log[index].text: index for index in errors}.values())[:-DISTINCT_MAX:-1]:
+        yield from _of_error(log, index)
+    yield from _of_lines([line for line in log if not line.is_harmless and SHELL_LINE.search(line.text)][-1:])
 
 
-def _with_detail(texts: Sequence[str], index: int) -> str:
-    """
-    Give the line that says more than the error itself.
+def _errors(log: Sequence[LogLine]) -> list[int]:
+    found = []
+    is_borne = False
+    for index, line in enumerate(log):
+        if BORNE.search(line.text):
+            is_borne = True
+        elif _is_error(line):
+            if not is_borne:
+                found.append(index)
+            is_borne = False
+    return found
 
-    Pydantic says what is wrong in the first indented line after its error, and adds the type and the input. A compiler
-    has said it before the program that called it gave up.
-    """
-    if FAILED_COMPILER.search(texts[index]):
-        return next((text.strip() for text in reversed(texts[:index]) if COMPILER_LINE.search(text)), texts[index])
-    if VALIDATION_ERRORS.search(texts[index]):
-        for text in texts[index + 1 :]:
-            if text.startswith("  "):
-                return text.strip().removeprefix("Value error, ").partition(" [type=")[0]
-    return texts[index].strip()
+
+def _is_error(line: LogLine) -> bool:
+    return not line.is_harmless and bool(ERROR_LINE.match(line.text) or USAGE_LINE.match(line.text))
+
+
+def _is_of_engine(line: LogLine) -> bool:
+    return bool(line.source) and "APIServer" not in line.source
+
+
+def _says_that_one_died(line: LogLine) -> bool:
+    """A warning speaks of many processes, but of the end of the engine in one way only."""
+    return bool((ENGINE_GONE if line.is_harmless else DEAD_WORKER).search(line.text))
+
+
+def _of_lines(lines: Sequence[LogLine]) -> Iterator[_Evidence]:
+    """Several together: NCCL's ranks complain each for itself, and not all know the reason."""
+    texts = list(dict.fromkeys(line.text.strip() for line in lines))
+    if texts:
+        yield _Evidence("\n".join(texts), _show(texts[-LINES_MAX:]))
+
+
+def _of_error(log: Sequence[LogLine], index: int) -> Iterator[_Evidence]:
+    text = log[index].text
+    functions = _functions(log, index)
+    if COMPILER_FAILED.search(text):
+        said = next((line.text for line in reversed(log[:index]) if COMPILER_LINE.search(line.text)), text)
+        yield _Evidence(said, _show([said]))
+        return
+    if VALIDATION_ERRORS.search(text):
+        # Pydantic says what is wrong in the first indented line after its error, and adds the type and the input.
+        text = next((line.text for line in log[index + 1 :] if line.text.startswith("  ")), text).strip()
+        text = text.removeprefix("Value error, ").partition(" [type=")[0]
+        yield _Evidence(text, _show([text]), functions)
+        return
+    rest = _continuation(log, index)
+    yield _Evidence(text, _show([text, *rest[: LINES_MAX - 1]]), functions)
+    yield _Evidence("\n".join([text, *rest]), _show([text, *rest[: LINES_MAX - 1]]), functions)
+
+
+def _continuation(log: Sequence[LogLine], index: int) -> list[str]:
+    """Give what follows an error in the same message: NCCL and Hugging Face say the reason there."""
+    texts = []
+    for line in log[index + 1 : index + 12]:
+        if line.source != log[index].source or line.head != log[index].head:
+            break
+        if OTHER_STORY.search(line.text) or _is_error(line):
+            break
+        texts.append(line.text.strip())
+    return texts
+
+
+def _functions(log: Sequence[LogLine], index: int) -> frozenset[str]:
+    """Name the functions in an error's traceback; lines of other processes may stand between."""
+    names = set()
+    for line in reversed(log[:index]):
+        if line.source != log[index].source:
+            continue
+        if line.text.startswith("Traceback") or ERROR_LINE.match(line.text):
+            break
+        frame = FRAME.match(line.text)
+        if frame:
+            names.add(frame[1])
+    return frozenset(names)
+
+
+def _show(texts: Sequence[str]) -> str:
+    return "\n".join(_shorten(text.strip()) for text in texts if text.strip())
 
 
 def _shorten(line: str) -> str:
     return line if len(line) <= LINE_LIMIT else line[: LINE_LIMIT - 1] + "…"
 
 
-def _cause_of_end(return_code: int | None, was_ready: bool, *, has_line: bool) -> str:
+def _cause_of_end(return_code: int | None, was_ready: bool, memory_kills: int | None, *, has_line: bool) -> str:
     when = "while it served" if was_ready else "while it started"
     if return_code in (-signal.SIGKILL, 128 + signal.SIGKILL):
+        if memory_kills == 0:
+            return f"vLLM was killed from outside {when}, though not for want of memory. Start it again."
         return (
             f"vLLM was killed from outside {when}, most likely because the job's memory is too small. "
             "Choose more GPUs or a smaller model."
@@ -179,7 +243,7 @@ def _cause_of_end(return_code: int | None, was_ready: bool, *, has_line: bool) -
     if return_code is not None and return_code < 0:
         return f"vLLM was ended by the signal {signal.Signals(-return_code).name} {when}."
     if has_line:
-        return f"vLLM ended {when}. The line below is what it said last of the reason."
+        return f"vLLM ended {when}. The lines below are what it said last of the reason."
     if return_code is None:
         return f"vLLM does not answer {when}."
     return f"vLLM ended {when} with exit status {return_code} and without a word of why. Its log may say more."
