@@ -6,6 +6,7 @@ Our exceptions:
   x ChoiceError                  the values of the form do not go together
   x SessionError                 the staged session.json cannot be served
   x ArchitectureError            a model's config.json or weight files cannot be understood
+  x HubError                     a model cannot be fetched from the hub, or what was fetched is damaged
   x EngineError                  vLLM could not be started or does not answer
   x HTTPError                    an answer of the web app, with its status and OpenAI's error code
 """
@@ -29,6 +30,10 @@ class SessionError(LLMHosterError):
 
 class ArchitectureError(LLMHosterError):
     """A config.json or a weight file cannot be counted; the message says what was found and what is known."""
+
+
+class HubError(LLMHosterError):
+    """A model cannot be fetched, checked or removed; the message says what to do."""
 
 
 class EngineError(LLMHosterError):

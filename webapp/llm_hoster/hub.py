@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import quote
 
 import requests
 
@@ -34,6 +35,19 @@ class Request:
     revision: str = REVISION
     headers: Mapping[str, str] = field(default_factory=dict)
     with_login: bool = True
+
+    @property
+    def path(self) -> str:
+        return f"{self.model}/resolve/{self.revision}/{quote(self.name)}"
+
+
+@dataclass(frozen=True)
+class DescriptionRequest(Request):
+    """What the hub knows of a model: its version, and all its files with their sizes and hashes."""
+
+    @property
+    def path(self) -> str:
+        return f"api/models/{self.model}/revision/{self.revision}?blobs=true"
 
 
 @dataclass(frozen=True)
@@ -97,8 +111,8 @@ class Hub:
             )
         return answer
 
-    def _get(self, request: Request, deadline: float) -> Answer | str:
-        """Give the answer, or why there is none, in words that hold no address: a login may be in it."""
+    def open(self, request: Request, timeout_s: tuple[float, float]) -> requests.Response:
+        """Begin an answer, to be read by the caller; `timeout_s`: to connect, and for each piece."""
         token = self.token if request.with_login else None
 
         def authorise(prepared: requests.PreparedRequest) -> requests.PreparedRequest:
@@ -107,10 +121,14 @@ class Hub:
                 prepared.headers["Authorization"] = f"Bearer {token}"
             return prepared
 
-        url = f"{self.endpoint}/{request.model}/resolve/{request.revision}/{request.name}"
+        url = f"{self.endpoint}/{request.path}"
+        return requests.get(url, auth=authorise, headers=request.headers, timeout=timeout_s, stream=True)
+
+    def _get(self, request: Request, deadline: float) -> Answer | str:
+        """Give the answer, or why there is none, in words that hold no address: a login may be in it."""
         left_s = max(0.1, deadline - time.monotonic())
         try:
-            with requests.get(url, auth=authorise, headers=request.headers, timeout=left_s, stream=True) as response:
+            with self.open(request, (left_s, left_s)) as response:
                 content = _body(response, request.bytes_max, deadline) if response.ok else b""
                 return "it came too slowly" if content is None else _answer(response, content)
         except (requests.RequestException, OSError, ValueError) as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -12,6 +13,11 @@ REVISION = "main"
 # Names of huggingface_hub/constants.py; the first that is set counts.
 CACHE_VARIABLES = ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE")
 REFERENCE_BYTES_MAX = 100
+CONFIGS = ("config.json", "params.json")
+# A model in Mistral's own layout has the second name for its weights, often beside the first.
+WEIGHTS = "model.safetensors"
+MISTRAL_WEIGHTS = "consolidated.safetensors"
+INDEX_BYTES_MAX = 128 * 2**20
 
 
 def first_set(environment: Mapping[str, str], names: Iterable[str]) -> str | None:
@@ -54,6 +60,54 @@ def find_snapshot(repository: Path) -> Path | None:
         return None
     # A name of the list: what a reference says is no path.
     return snapshots / named if named in names else None
+
+
+def find_model(model: str, caches: Iterable[Path], *, is_mistral: bool = False) -> Path | None:
+    """Give the first version in these caches that vLLM can load without a way to the hub."""
+    for cache in caches:
+        snapshot = find_snapshot(repository_of(model, cache))
+        if snapshot is not None and is_complete(snapshot, is_mistral=is_mistral):
+            return snapshot
+    return None
+
+
+def is_complete(snapshot: Path, *, is_mistral: bool = False) -> bool:
+    """Whether a configuration is there and every file with weights that it needs, as safetensors."""
+    if not any(os.path.isfile(snapshot / name) for name in CONFIGS):
+        return False
+    for weights in (MISTRAL_WEIGHTS,) if is_mistral else (WEIGHTS, MISTRAL_WEIGHTS):
+        index = snapshot / f"{weights}.index.json"
+        if os.path.lexists(index):
+            files = indexed_files(index)
+            return files is not None and all(os.path.isfile(snapshot / name) for name in files)
+        if os.path.isfile(snapshot / weights):
+            return True
+    # One file may have any name. One out of several has a number in it, and an index beside it.
+    return not is_mistral and any(name.endswith(".safetensors") for name in os.listdir(snapshot))
+
+
+def indexed_files(index: Path) -> set[str] | None:
+    """Give the names of the files that an index of weights lists; None where there is none to read."""
+    try:
+        with open_regular(index) as file:
+            return files_in_index(file.read(INDEX_BYTES_MAX))
+    except OSError:
+        return None
+
+
+def files_in_index(content: bytes) -> set[str] | None:
+    """Give None for what is no index: names only, because what lies beside the folder is nobody's weights."""
+    try:
+        names = set(json.loads(content)["weight_map"].values())
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return None
+    are_names = all(isinstance(name, str) and name not in ("", ".", "..") and "/" not in name for name in names)
+    return names if names and are_names else None
+
+
+def locks_of(model: str, cache: Path) -> Path:
+    """The folder for what processes say to each other about a model: huggingface_hub keeps its locks there too."""
+    return cache / ".locks" / repository_of(model, cache).name
 
 
 def find_in_caches(model: str, caches: Iterable[Path], name: str) -> Path | None:

@@ -26,6 +26,7 @@ class ModelEntry(Part):
     accelerators: list[Accelerator] = Field(default=["cuda", "rocm", "cpu"], min_length=1)
     num_gpus: Annotated[list[Count], Field(min_length=1)] | None = None
     args: list[Argument] = Field(default=[])
+    trust_remote_code: bool = False
 
 
 class Models(Part):

@@ -102,25 +102,26 @@ class HubFiles:
         if answer.status == 404 and request.name != CONFIG:
             return None
         raise ArchitectureError(
-            f"{request.name} of {self.model} cannot be had from {self._hub.address}: {self._reason(answer)}"
+            f"{request.name} of {self.model} cannot be had from {self._hub.address}: "
+            f"{why_refused(answer, self.model, self._hub)}"
         )
 
-    def _reason(self, answer: Answer) -> str:
-        page = f"{ENDPOINT}/{self.model}"
-        login = "put a token into the variable HF_TOKEN or run `hf auth login`"
-        if answer.status in REFUSED and answer.code == "GatedRepo":
-            if self._hub.token:
-                return (
-                    f"it asks people to accept its terms, and your account has not, or waits for an answer: see {page}."
-                )
-            return f"it asks people to accept its terms first: accept them at {page}, then {login}."
-        if answer.status in REFUSED or answer.code == "RepoNotFound":
-            return f"there is no such model, or it is private: check the spelling at {page}, or {login}."
-        if answer.status == 404:
-            return f"there is no such model, or it has no {CONFIG}: look at {page}/tree/main."
-        if answer.status == 429:
-            return "it was asked too often: wait some minutes."
-        return f"it answered with status {answer.status}: try again later."
+
+def why_refused(answer: Answer, model: str, hub: Hub) -> str:
+    """Say what an answer other than the file means, and what to do."""
+    page = f"{ENDPOINT}/{model}"
+    login = "put a token into the variable HF_TOKEN or run `hf auth login`"
+    if answer.status in REFUSED and answer.code == "GatedRepo":
+        if hub.token:
+            return f"it asks people to accept its terms, and your account has not, or waits for an answer: see {page}."
+        return f"it asks people to accept its terms first: accept them at {page}, then {login}."
+    if answer.status in REFUSED or answer.code == "RepoNotFound":
+        return f"there is no such model, or it is private: check the spelling at {page}, or {login}."
+    if answer.status == 404:
+        return f"there is no such model, or it has no {CONFIG}: look at {page}/tree/main."
+    if answer.status == 429:
+        return "it was asked too often: wait some minutes."
+    return f"it answered with status {answer.status}: try again later."
 
 
 def _total_size(index: bytes) -> int | None:

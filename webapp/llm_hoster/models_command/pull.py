@@ -1,0 +1,63 @@
+"""`llm-hoster models pull`: the files of a model into the cache, as the session itself does where they are missing."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from llm_hoster.hub import Hub
+from llm_hoster.hub_cache import find_model
+from llm_hoster.models_command.model_cache import CacheOptions, ModelCache, cache_options, environment_for
+from llm_hoster.models_command.model_download import ModelDownload
+
+
+@click.command()
+@click.argument("names", metavar="MODEL...", nargs=-1, required=True)
+@click.option("--mistral", "is_mistral", is_flag=True, help="The weights in Mistral's own layout (consolidated*).")
+@cache_options
+def pull(
+    names: tuple[str, ...],
+    is_mistral: bool,
+    cache: Path | None,
+    is_shared: bool,
+    site_path: Path | None,
+    models_path: Path | None,
+) -> None:
+    """Fetch each MODEL, a Hugging Face id or a name of models.yml, unless it is in the cache.
+
+    Every file is checked against the hub's own hash. What was cut goes on where it ended. The token for models that ask
+    first is that of HF_TOKEN or of `hf auth login`.
+    """
+    models = ModelCache(CacheOptions(cache, is_shared, site_path, models_path))
+    hub = Hub.from_environment(environment_for(models.folder))
+    for named in [models.find(name) for name in names]:
+        lines = Lines(named.model)
+        layout = is_mistral or named.is_mistral
+        if hub.is_offline and find_model(named.model, [models.folder], is_mistral=layout):
+            lines.end(f"in {models.folder}; offline nobody knows whether the hub has a newer version")
+            continue
+        download = ModelDownload(named.model, hub, lines.say, is_mistral=layout)
+        listing = download.run()
+        lines.end(f"in {models.folder}, version {listing.commit[:12]}, licence: {listing.licence}")
+
+
+class Lines:
+    """Lines that begin with the model; at a terminal each takes the place of the one before."""
+
+    def __init__(self, model: str) -> None:
+        self._model = model
+        self._is_terminal = sys.stdout.isatty()
+
+    def say(self, text: str) -> None:
+        # What remains of a longer line before is overwritten.
+        click.echo(
+            f"\r{self._model}: {text:<60}" if self._is_terminal else f"{self._model}: {text}", nl=not self._is_terminal
+        )
+        sys.stdout.flush()
+
+    def end(self, text: str) -> None:
+        self.say(text)
+        if self._is_terminal:
+            click.echo()
