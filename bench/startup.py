@@ -2,8 +2,9 @@
 How long a session takes to start, and how much of that is ours.
 
 Each round stages a session as the portal does and starts its script.sh as OnDemand's job script does. vLLM is real; a
-two-line program in its place notes the time and becomes it. A probe of its own asks vLLM's socket for its health, so
-that the moment at which vLLM is up does not come from the code that is measured.
+small program in its place notes the time and becomes it. A probe of its own asks vLLM's socket for its health, so that
+the moment at which vLLM is up does not come from the code that is measured. After each session the same vLLM starts
+alone, with the arguments and variables that the session gave it: a session may not be slower.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from pathlib import Path
 import click
 
 from bench.report import print_report
+from bench.vllm_start import Start, print_steps, start_vllm
 from portal.batch_app import BatchApp
 from portal.demo_app import make_app
 from portal.staging import stage
@@ -35,6 +37,8 @@ HEALTH_POLL_S = 0.005
 READY_TIMEOUT_S = 300.0
 SHIM = """#!/bin/sh
 date +%s.%N >"{noted}"
+printf '%s\\0' "{vllm}" "$@" >"{noted}.arguments"
+env -0 >"{noted}.environment"
 exec "{vllm}" "$@"
 """
 
@@ -47,6 +51,7 @@ class Round:
     engine_exec_s: float
     healthy_to_ready_s: float
     engine_ready_s: float
+    steps: dict[str, float]
 
     @property
     def added_to_engine_s(self) -> float:
@@ -55,12 +60,14 @@ class Round:
 
 @click.command()
 @click.option("--rounds", default=5, show_default=True, help="How many sessions to start, one after the other.")
+@click.option("--plain/--no-plain", default=True, show_default=True, help="Start vLLM alone after each session, too.")
 @click.option("--json", "only_json", is_flag=True, help="Print the last line alone.")
-def startup(rounds: int, only_json: bool) -> None:
+def startup(rounds: int, plain: bool, only_json: bool) -> None:
     """Measure the login page, what we add to vLLM's start, and the whole start, in seconds."""
     with tempfile.TemporaryDirectory(prefix="bench-home-") as home:
-        measure(Path(home))  # Fills the caches, which a person's second session finds filled.
-        done = [measure(Path(home)) for _ in range(rounds)]
+        measure(Path(home), plain=False)  # Fills the caches, which a person's second session finds filled.
+        pairs = [measure(Path(home), plain=plain) for _ in range(rounds)]
+    done = [one for one, _ in pairs]
     rows = {
         "script.sh to login page, s": [one.login_page_s for one in done],
         "script.sh to vLLM's exec, s": [one.engine_exec_s for one in done],
@@ -73,11 +80,18 @@ def startup(rounds: int, only_json: bool) -> None:
         "added_to_engine_s": statistics.median(rows["added to vLLM's start, s"]),
         "engine_ready_s": statistics.median(rows["script.sh to ready, s"]),
     }
+    if plain:
+        sides = {
+            "plain": [alone for _, alone in pairs if alone is not None],
+            "session": [Start(one.steps, one.engine_ready_s) for one in done],
+        }
+        titles = {"plain": "plain vllm serve", "session": "session"}
+        result |= print_steps(sides, titles, "plain", only_json=only_json)
     print_report(rows, result, only_json=only_json)
 
 
-def measure(home: Path) -> Round:
-    """Start one session, wait until it is ready, and end it."""
+def measure(home: Path, *, plain: bool) -> tuple[Round, Start | None]:
+    """Start one session, wait until it is ready, and end it; then vLLM alone."""
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         folder = Path(name)
         staged_root = stage_session(folder)
@@ -89,12 +103,28 @@ def measure(home: Path) -> Round:
                 [str(staged_root / "script.sh")], cwd=staged_root, env=environment, stdout=log, stderr=log
             )
         try:
-            return watch(session, staged_root, noted, began)
+            done = watch(session, staged_root, noted, began)
         except TimeoutError as error:
             raise click.ClickException(f"{error}\n{(folder / 'output.log').read_text()}") from error
         finally:
             session.send_signal(signal.SIGTERM)
             session.wait()
+        return done, start_alone(noted) if plain else None
+
+
+def start_alone(noted: Path) -> Start:
+    """Start what the session has started, with sockets elsewhere."""
+    program, *arguments = split(noted.with_name(f"{noted.name}.arguments"))
+    environment = dict(variable.split("=", 1) for variable in split(noted.with_name(f"{noted.name}.environment")))
+    with tempfile.TemporaryDirectory(prefix="llmb-", dir="/tmp") as name:
+        socket_at = arguments.index("--uds") + 1
+        arguments[socket_at] = f"{name}/vllm.sock"
+        environment |= dict.fromkeys(("TMPDIR", "VLLM_RPC_BASE_PATH"), name)
+        return start_vllm([program, *arguments], environment, Path(name))
+
+
+def split(path: Path) -> list[str]:
+    return path.read_text().rstrip("\0").split("\0")
 
 
 def stage_session(folder: Path) -> Path:
@@ -147,6 +177,7 @@ def watch(session: subprocess.Popen[bytes], staged_root: Path, noted: Path, bega
         # Seeing it first is possible: two clients ask, and either may come a moment earlier.
         healthy_to_ready_s=max(0.0, state["ready_at"] - healthy_at),
         engine_ready_s=state["ready_at"] - began,
+        steps={step["name"]: step["seconds"] or 0.0 for step in state["steps"]},
     )
 
 

@@ -41,7 +41,9 @@ def test_vllm_listens_on_the_sessions_socket_alone():
 
 
 def test_the_defaults_of_the_form_ask_for_little(choose):
-    assert choice_arguments(choose(), []) == ["--performance-mode", "interactivity"]
+    assert choice_arguments(choose(), []) == [
+        "--load-format", "safetensors", "--performance-mode", "interactivity", "--max-cudagraph-capture-size", "128",
+    ]  # fmt: skip
 
 
 def test_several_gpus_share_the_model(choose, make_catalogue):
@@ -91,6 +93,7 @@ def test_a_quantisation_is_asked_for(choose):
         ("interactive", "--performance-mode", "interactivity"),
         ("throughput", "--performance-mode", "throughput"),
         ("long-context", "--kv-cache-dtype", "fp8"),
+        ("long-context", "--max-cudagraph-capture-size", "128"),
     ],
 )
 def test_a_preset_is_arguments(choose, preset, option, value):

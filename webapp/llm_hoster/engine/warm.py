@@ -1,0 +1,164 @@
+"""
+`llm-hoster warm`: start a model once, and leave what was compiled for everybody who starts it.
+
+For the account that installed LLM Hoster, inside a job of the kind that a session would get.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import click
+
+from llm_hoster.catalogue.app_dir import find_app_dir
+from llm_hoster.catalogue.compiled import Catalogue
+from llm_hoster.engine.adjustment import Adjustment
+from llm_hoster.engine.compile_cache import publish, shared_folder
+from llm_hoster.engine.ending import GRACE_S, end_processes
+from llm_hoster.engine.engine_run import EngineRun
+from llm_hoster.engine.estimate import record_start
+from llm_hoster.engine.fast_start import clean_up
+from llm_hoster.engine.folders import Folders, make_cache_dir, runtime_dir_in
+from llm_hoster.engine.guard import Guard, adopt_orphans
+from llm_hoster.engine.plan import Plan
+from llm_hoster.engine.question import ask
+from llm_hoster.engine.session_planner import STARTS, SessionPlanner
+from llm_hoster.engine.state import Step
+from llm_hoster.errors import EngineError, LLMHosterError
+from llm_hoster.hub_cache import CACHE_VARIABLES
+from llm_hoster.session import Session, expand_path
+
+POLL_S = 0.2
+MIB = 2**20
+
+
+@click.command()
+@click.argument("model")
+@click.option("--gpu-type", required=True, help="Name of a GPU type in site.yml: that of this job.")
+@click.option("--num-gpus", type=click.IntRange(min=1), default=1, show_default=True)
+@click.option("--preset", default="interactive", show_default=True)
+@click.option("--quantization", default="none", show_default=True)
+@click.option("--context-length", default="auto", show_default=True)
+@click.option(
+    "--catalogue",
+    "catalogue_path",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Default: catalogue.json of the app.",
+)
+@click.option("--timeout", "timeout_s", type=float, default=3600.0, show_default=True, help="Seconds to wait for vLLM.")
+def warm(
+    model: str,
+    gpu_type: str,
+    num_gpus: int,
+    preset: str,
+    quantization: str,
+    context_length: str,
+    catalogue_path: Path | None,
+    timeout_s: float,
+) -> None:
+    """Start MODEL as a session would, ask it one question, and keep what was compiled for all sessions."""
+    os.umask(0o077)
+    choice = {
+        "model": model,
+        "gpu_type": gpu_type,
+        "num_gpus": str(num_gpus),
+        "preset": preset,
+        "quantization": quantization,
+        "context_length": context_length,
+        "bc_num_hours": "1",
+    }
+    catalogue = Catalogue.model_validate_json((catalogue_path or find_app_dir() / "catalogue.json").read_bytes())
+    session = Session.from_context(catalogue, choice)
+    prefix = expand_path(catalogue.site.prefix)
+    _require_owner(prefix)
+    cache_dir = make_cache_dir(expand_path(catalogue.site.cache_dir))
+    _keep_hub_cache(cache_dir)
+    shared = shared_folder(prefix, session.engine.name, session.gpu_type.name, session.model.name)
+    with (
+        # All that is compiled goes here, and nothing else: it is what is published. All nodes of the job see it.
+        tempfile.TemporaryDirectory(prefix="llmh-warm-", dir=cache_dir, ignore_cleanup_errors=True) as work_dir,
+        runtime_dir_in(expand_path(catalogue.site.node_dir)) as runtime_dir,
+    ):
+        folders = Folders(runtime_dir, make_cache_dir(Path(work_dir) / "cache"))
+        plan = SessionPlanner(session, folders, Path(work_dir), []).plan({}, Adjustment())
+        click.echo(f"{session.engine.name} on {num_gpus} x {session.gpu_type.title}: {session.model.title}")
+        steps, failure = _try(plan, folders, Path(work_dir) / "vllm.log", timeout_s)
+        if failure is None:
+            # Not what a site keeps elsewhere: nobody knows who writes there.
+            inside = {name: value for name, value in plan.environment.items() if Path(value).is_relative_to(work_dir)}
+            size = publish(shared, inside, json.dumps({"made_at": time.time(), "choice": choice}))
+            if plan.start_key is not None:
+                record_start(plan.start_key, steps, prefix / STARTS, is_shared=True)
+            click.echo(f"{size / MIB:.1f} MiB of compiled code are in {shared} for all.")
+    clean_up(catalogue.site)
+    if failure is not None:
+        click.echo(f"Nothing was kept. {failure}")
+    sys.exit(0 if failure is None else 1)
+
+
+def _require_owner(prefix: Path) -> None:
+    """What another account writes would be refused by every session."""
+    if os.geteuid() not in (0, prefix.stat().st_uid) or not os.access(prefix, os.W_OK):
+        raise EngineError(
+            f"{prefix}: found an account that does not own it, expected the one that ran bin/install, or root: what "
+            "others compile is taken over by nobody. Run it as that account."
+        )
+
+
+def _keep_hub_cache(cache_dir: Path) -> None:
+    """Models that sessions of this account have downloaded lie there."""
+    if not any(os.environ.get(name) for name in CACHE_VARIABLES):
+        os.environ[CACHE_VARIABLES[0]] = str(cache_dir / "huggingface" / "hub")
+
+
+def _try(plan: Plan, folders: Folders, log: Path, timeout_s: float) -> tuple[tuple[Step, ...], str | None]:
+    """Start, ask and end; return the steps, and a sentence when something went wrong."""
+    wake: queue.SimpleQueue[None] = queue.SimpleQueue()
+    adopt_orphans()
+    guard = Guard(folders.runtime_dir)
+    run = EngineRun(plan, folders, log, lambda: wake.put(None))
+    try:
+        run.start()
+        failure = _wait(run, wake, guard, timeout_s)
+        _show(run.steps())
+        if failure is None:
+            began = time.monotonic()
+            answer = ask(folders.socket_path, plan.model.name)
+            click.echo(f"{'First answer':40} {time.monotonic() - began:8.2f} s  {answer!r}")
+    except (OSError, LLMHosterError) as error:
+        failure = str(error)
+    finally:
+        end_processes(run.children, {guard.pid}, grace_s=GRACE_S, meanwhile=lambda: None)
+        guard.release()
+    return run.steps(), failure
+
+
+def _wait(run: EngineRun, wake: queue.SimpleQueue[None], guard: Guard, timeout_s: float) -> str | None:
+    """Return a sentence when vLLM dies or is too slow."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        run.look()
+        guard.watch([child.pid for child in run.children if child.is_running])
+        if run.failure is not None:
+            return f"{run.failure.cause}\n{run.failure.deciding_line or ''}".rstrip()
+        if run.is_healthy():
+            run.finish_steps()
+            return None
+        if time.monotonic() > deadline:
+            return f"It did not answer in {timeout_s:.0f} s."
+        try:
+            wake.get(timeout=POLL_S)
+        except queue.Empty:
+            continue
+
+
+def _show(steps: tuple[Step, ...]) -> None:
+    for step in steps:
+        if step.seconds is not None:
+            click.echo(f"{step.title:40} {step.seconds:8.2f} s{'  failed' if step.status == 'failed' else ''}")
