@@ -26,7 +26,7 @@ def places_by_price(offers: Offers) -> list[tuple[str, str]]:
 def _offer(site: Site, gpu_type: GpuType, num_gpus: int) -> Offer:
     partition = site.partition_of(gpu_type)
     nodes = partition.nodes_for(num_gpus)
-    cores = num_gpus * gpu_type.cores_per_gpu
+    cores = site.cores_for(gpu_type, num_gpus)
     return Offer(
         partition=partition.name,
         gres=None if gpu_type.gres is None else f"gpu:{gpu_type.gres}:{num_gpus // nodes}",
@@ -34,6 +34,7 @@ def _offer(site: Site, gpu_type: GpuType, num_gpus: int) -> Offer:
         nodes=nodes,
         cores=cores // nodes,
         memory_gib=partition.memory_gib(cores // nodes),
+        exclusive=site.takes_whole_nodes(nodes),
         qos=[
             OfferQos(
                 name=None if qos is None else qos.name,
@@ -46,6 +47,7 @@ def _offer(site: Site, gpu_type: GpuType, num_gpus: int) -> Offer:
                     gpu_weight=gpu_type.su_weight,
                     qos_factor=1.0 if qos is None else qos.charge,
                 ),
+                chain_max=site.chain_max if _has_room_for_two(gpu_type, num_gpus, qos) else 1,
             )
             for qos in _allowed_qos(site, gpu_type, num_gpus)
         ],
@@ -57,3 +59,10 @@ def _allowed_qos(site: Site, gpu_type: GpuType, num_gpus: int) -> list[Qos] | li
     if not gpu_type.qos:
         return [None]
     return [qos for qos in site.qos if qos.name in gpu_type.qos and gpu_type.qos[qos.name].allows(num_gpus)]
+
+
+def _has_room_for_two(gpu_type: GpuType, num_gpus: int, qos: Qos | None) -> bool:
+    """Whether one person may have the place twice at a time, as two sessions in a row have it for a while."""
+    if qos is None:
+        return True
+    return qos.max_jobs != 1 and gpu_type.qos[qos.name].allows(2 * num_gpus)

@@ -19,6 +19,7 @@ from llm_hoster.errors import ConfigError
 @click.option("--num-gpus", type=click.IntRange(min=1), required=True)
 @click.option("--cores", type=click.IntRange(min=0), help="Default: the cores that the form gives.")
 @click.option("--hours", type=click.FloatRange(min=0), required=True)
+@click.option("--chain", type=click.IntRange(min=1), default=1, help="Sessions in a row, of so many hours each.")
 @click.option("--qos", "qos_name", help="Default: the one that the form takes for these hours.")
 @click.option("--site", "site_path", type=click.Path(path_type=Path), help="Default: config/site.yml of the app.")
 @click.option("--json", "as_json", is_flag=True, help="Print {su, su_per_hour} alone.")
@@ -27,6 +28,7 @@ def price(
     num_gpus: int,
     cores: int | None,
     hours: float,
+    chain: int,
     qos_name: str | None,
     site_path: Path | None,
     as_json: bool,
@@ -35,7 +37,7 @@ def price(
     site = load_site(site_path or find_app_dir() / "config" / "site.yml")
     chosen = find_gpu_type(site, gpu_type)
     qos = find_qos(site, chosen, num_gpus, hours, qos_name)
-    cores = num_gpus * chosen.cores_per_gpu if cores is None else cores
+    cores = site.cores_for(chosen, num_gpus) if cores is None else cores
 
     def su_for(some_hours: float) -> float:
         return price_su(
@@ -47,11 +49,13 @@ def price(
             qos_factor=qos.charge if qos else 1.0,
         )
 
-    su, su_per_hour = su_for(hours), su_for(1)
+    su, su_per_hour = su_for(hours * chain), su_for(1)
     if as_json:
         click.echo(json.dumps({"su": su, "su_per_hour": su_per_hour}))
     else:
-        click.echo(f"{su:.2f} SU for {hours:g} h at {su_per_hour:.2f} SU per hour ({cores} cores, {qos_label(qos)}).")
+        times = f"{chain} x " if chain > 1 else ""
+        rate = f"{su_per_hour:.2f} SU per hour ({cores} cores, {qos_label(qos)})"
+        click.echo(f"{su:.2f} SU for {times}{hours:g} h at {rate}.")
 
 
 def find_gpu_type(site: Site, name: str) -> GpuType:

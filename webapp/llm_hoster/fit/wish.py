@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from llm_hoster.fit.kv_cache import Accelerator
+from llm_hoster.fit.split import split
 
 GIB = 2**30
 # CacheConfig.gpu_memory_utilization in vLLM's config/cache.py.
@@ -71,4 +72,4 @@ class Wish:
 
     @property
     def tensor_parallel(self) -> int:
-        return max(1, self.num_gpus // max(1, self.nodes))
+        return split(self.num_gpus, self.nodes).tensor_parallel
