@@ -1,0 +1,2 @@
+// Without script the person presses the button.
+document.getElementById("next-session").submit();
