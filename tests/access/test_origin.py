@@ -17,7 +17,7 @@ FORWARDED = {"X-Forwarded-Host": PORTAL, "X-Forwarded-Proto": "https"}
     pytest.param({"Sec-Fetch-Site": "cross-site"}, id="the browser says cross-site"),
     pytest.param({"Origin": f"https://{PORTAL}", "Sec-Fetch-Site": "same-site"}, id="the browser says same-site"),
 ])  # fmt: skip
-@pytest.mark.parametrize("path", ["/login", "/logout", "/chat", f"/chat/{'0' * 32}/messages"])
+@pytest.mark.parametrize("path", ["/login", "/logout", "/chat", f"/chat/{'0' * 32}/messages", "/engine/stop"])
 def test_a_post_from_another_site_is_refused(make_client: MakeClient, path: str, headers: dict[str, str]) -> None:
     client = make_client()
 

@@ -45,7 +45,7 @@ def test_no_answer_allows_self_or_anything_unsafe(make_client: MakeClient, path:
     assert "*" not in policy
 
 
-@pytest.mark.parametrize("path", ["/", "/api-address", "/status", "/session"])
+@pytest.mark.parametrize("path", ["/", "/api-address", "/status", "/session", "/engine"])
 def test_pages_are_kept_in_no_cache_and_have_no_inline_code(make_client: MakeClient, path: str) -> None:
     response = make_client().get(path)
 

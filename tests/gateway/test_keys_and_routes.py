@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -62,7 +63,7 @@ def test_nothing_else_is_reachable_under_v1(make_client: MakeClient, path: str) 
 
 
 @pytest.mark.parametrize("path", [
-    "/metrics", "/invocations", "/tokenize", "/docs", "/openapi.json", "/health", "/version",
+    "/invocations", "/tokenize", "/docs", "/openapi.json", "/health", "/version",
     "/x//v1/models", "/V1/models", "/v2/models",
 ])  # fmt: skip
 def test_nothing_of_vllm_is_reachable_beside_v1(make_client: MakeClient, path: str) -> None:
@@ -124,3 +125,38 @@ def test_when_the_engine_has_failed_the_answer_names_the_cause(make_client: Make
 
     assert response.status_code == 503
     assert "The model does not fit." in error_of(response)["message"]
+
+
+@pytest.mark.parametrize(("remaining_s", "seconds"), [(None, "5"), (0.0, "1"), (12.3, "13"), (500.0, "60")])
+@pytest.mark.parametrize("name", ["starting", "restarting", "switching"])
+def test_when_to_ask_again_is_what_the_start_still_takes_and_never_more_than_a_minute(
+    make_client: MakeClient, name: str, remaining_s: float | None, seconds: str
+) -> None:
+    state = ready_state(state=name, remaining_s=remaining_s)
+
+    response = make_client(state=state).post(ROUTE, json={"model": "tiny"}, headers=BEARER)
+
+    assert (response.status_code, response.headers["Retry-After"]) == (503, seconds)
+    assert error_of(response)["code"] == f"engine_{name}"
+
+
+def test_an_engine_that_is_slow_to_answer_is_asked_all_the_same(make_client: MakeClient) -> None:
+    response = make_client(state=ready_state(state="degraded")).post(ROUTE, json={}, headers=BEARER)
+
+    assert error_of(response)["code"] == "engine_unreachable"  # It was asked, and is not there.
+
+
+@pytest.mark.parametrize(("left_s", "is_said"), [(905, False), (840, True), (-3, True)])
+@pytest.mark.parametrize("path", ["/v1/models", "/v1/no/such"])
+def test_near_its_end_every_answer_says_how_many_seconds_are_left(
+    make_client: MakeClient, path: str, left_s: float, is_said: bool
+) -> None:
+    client = make_client(state=ready_state(job_ends_at=time.time() + left_s))
+
+    headers = client.get(path, headers=BEARER).headers
+
+    assert ("X-Session-Ends-In" in headers) == is_said
+    if is_said:
+        assert max(0, left_s - 5) <= int(headers["X-Session-Ends-In"]) <= max(0, left_s)
+    assert "X-Session-Ends-In" not in client.get(path).headers
+    assert "X-Session-Ends-In" not in client.get("/").headers

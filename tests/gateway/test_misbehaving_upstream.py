@@ -11,7 +11,7 @@ import pytest
 import requests
 
 from tests.gateway.small_upstream import SmallUpstream
-from tests.web_session import API_KEY, WebServer
+from tests.web_session import API_KEY, WebServer, ready_state
 
 MakeServer = Callable[..., WebServer]
 MakeUpstream = Callable[..., SmallUpstream]
@@ -112,3 +112,17 @@ def test_a_client_that_hangs_up_before_the_answer_frees_the_engine(
         assert not upstream.is_hung_up.wait(0.5)
 
     assert upstream.is_hung_up.wait(5)
+
+
+@pytest.mark.parametrize("name", ["restarting", "switching", "stopping", "failed"])
+def test_an_engine_that_still_listens_is_asked_nothing_new_while_it_goes(
+    make_server: MakeServer, make_upstream: MakeUpstream, name: str
+) -> None:
+    upstream = make_upstream(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+    server = make_server(state=ready_state(state=name, cause="Qwen3 is asked for."))
+
+    response = server.api("/v1/chat/completions", json=BODY)
+
+    assert response.status_code == 503
+    assert response.json()["error"]["code"] in {f"engine_{name}", "engine_stopped"}
+    assert upstream.requests == []

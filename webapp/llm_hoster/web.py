@@ -17,6 +17,7 @@ from llm_hoster.gateway import envelope
 from llm_hoster.gateway import views as gateway
 from llm_hoster.gateway.key import is_api_path
 from llm_hoster.settings import WebSettings
+from llm_hoster.status import metrics_views, next_session, orders
 from llm_hoster.status import page as status_page
 from llm_hoster.status import views as status
 
@@ -39,6 +40,9 @@ def create_app(settings: WebSettings | None = None) -> Flask:
     policy.init_app(app)
     app.register_blueprint(gateway.bp)
     app.register_blueprint(status.bp)
+    app.register_blueprint(next_session.bp)
+    app.register_blueprint(orders.bp)
+    metrics_views.init_app(app, settings)
     app.register_blueprint(chat.bp)
     app.context_processor(status_page.template_values)
     app.register_error_handler(HTTPError, answer_error)
@@ -49,8 +53,8 @@ def create_app(settings: WebSettings | None = None) -> Flask:
 
 
 def answer_error(error: HTTPError) -> Response:
-    """Answer in OpenAI's envelope under /v1, as a fragment to htmx, and as a page elsewhere."""
-    if is_api_path(request.path):
+    """Answer in OpenAI's envelope under /v1 and to programs, as a fragment to htmx, and as a page elsewhere."""
+    if is_api_path(request.path) or orders.wants_json():
         return envelope.error_response(error.status, error.message, code=error.code, retry_after_s=error.retry_after_s)
     if request.headers.get("HX-Request") == "true":
         template = "_error.html"

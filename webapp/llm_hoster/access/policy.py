@@ -9,12 +9,20 @@ from __future__ import annotations
 
 from flask import Flask, Request, Response, request
 
+from llm_hoster.access.login import is_owner
 from llm_hoster.access.origin import require_public_host
+from llm_hoster.current import current_settings
 from llm_hoster.errors import HTTPError
+from llm_hoster.status import next_session
+from llm_hoster.status.engine_notice import engine_state
 
 
-def content_security_policy(host: str, prefix: str) -> str:
-    """Allow this session's own files, its own addresses to fetch and to post to, and nothing else."""
+def content_security_policy(host: str, prefix: str, next_login: str | None = None) -> str:
+    """
+    Allow this session's own files, its own addresses to fetch and to post to, and nothing else.
+
+    `next_login` is the one address of another session: the login of the one that has taken over from this one.
+    """
     session = f"{host}{prefix}/"
     files = f"{session}static/"
     directives = {
@@ -23,7 +31,7 @@ def content_security_policy(host: str, prefix: str) -> str:
         "style-src": files,
         "img-src": files,
         "connect-src": session,
-        "form-action": session,
+        "form-action": f"{session} {host}{next_login}" if next_login else session,
         "base-uri": "'none'",
         "frame-ancestors": "'none'",
         "object-src": "'none'",
@@ -36,7 +44,8 @@ def init_app(app: Flask) -> None:
 
 
 def add_headers(request: Request, response: Response) -> Response:
-    response.headers["Content-Security-Policy"] = _policy_of(request)
+    next_login = _next_login(request) if request.endpoint == next_session.ENDPOINT else None
+    response.headers["Content-Security-Policy"] = _policy_of(request, next_login)
     response.headers["X-Content-Type-Options"] = "nosniff"
     # Not no-referrer: with it browsers send `Origin: null` from our own forms.
     response.headers["Referrer-Policy"] = "same-origin"
@@ -46,8 +55,15 @@ def add_headers(request: Request, response: Response) -> Response:
     return response
 
 
-def _policy_of(request: Request) -> str:
+def _next_login(request: Request) -> str | None:
+    """Strangers learn nothing of it."""
+    settings = current_settings()
+    state = engine_state(settings)
+    return next_session.login_path(state, request.script_root) if is_owner(settings, request) else None
+
+
+def _policy_of(request: Request, next_login: str | None) -> str:
     try:
-        return content_security_policy(require_public_host(request), request.script_root)
+        return content_security_policy(require_public_host(request), request.script_root, next_login)
     except HTTPError:
         return "default-src 'none'; frame-ancestors 'none'"

@@ -13,7 +13,8 @@ from llm_hoster.gateway.key import is_api_path
 bp = Blueprint("access", __name__)
 
 # Everything else needs the owner's cookie; the endpoint under /v1 has keys of its own.
-OPEN_ENDPOINTS = {"access.log_in", "static", "status.healthz"}
+# /metrics and /status.json look at cookie and key themselves.
+OPEN_ENDPOINTS = {"access.log_in", "static", "status.healthz", "metrics.metrics", "metrics.status"}
 # What is left of a path that begins so is not ours: prefix.py has taken our own away.
 OTHER_SESSIONS = ("/node/", "/rnode/")
 
@@ -32,7 +33,9 @@ def require_owner() -> Response | None:
         raise HTTPError(404, "This address is not of this session. Open it from its card.", code="not_found")
     if request.method not in {"GET", "HEAD", "OPTIONS"}:
         origin.require_same_origin(request)
-    if request.endpoint in OPEN_ENDPOINTS or login.is_owner(current_settings(), request):
+    # Flask answers OPTIONS by itself, without asking the view that looks.
+    is_open = request.endpoint in OPEN_ENDPOINTS and request.method != "OPTIONS"
+    if is_open or login.is_owner(current_settings(), request):
         return None
     raise HTTPError(401, "This session is private. Open it with the Connect button of its card.", code="login_required")
 

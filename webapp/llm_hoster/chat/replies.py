@@ -16,8 +16,9 @@ from llm_hoster.chat.conversation import ConversationStore
 from llm_hoster.chat.delta import parse_stream
 from llm_hoster.chat.message import Message, messages_for_engine
 from llm_hoster.chat.reply import Reply
-from llm_hoster.engine.connection import EngineCall
+from llm_hoster.engine.connection import Call
 from llm_hoster.errors import HTTPError
+from llm_hoster.gateway.successor import open_call
 from llm_hoster.settings import WebSettings
 from llm_hoster.status.engine_notice import engine_state, not_ready
 
@@ -37,7 +38,7 @@ class Replies:
         self._store = store
         self._lock = threading.Lock()
         self._replies: OrderedDict[str, Reply] = OrderedDict()
-        self._calls: dict[str, EngineCall] = {}
+        self._calls: dict[str, Call] = {}
 
     def start(self, conversation_id: str, text: str) -> tuple[Message, Reply]:
         """
@@ -46,7 +47,9 @@ class Replies:
         Raises HTTPError when the conversation has a running reply, or the disk takes no more.
         """
         question = Message(conversation_id, "user", text)
-        reply = Reply(Message(conversation_id, "assistant", state="running", model=self._settings.served_model_name))
+        state = engine_state(self._settings)
+        model = state.model.name
+        reply = Reply(Message(conversation_id, "assistant", state="running", model=model))
         earlier = self._store.messages(conversation_id)
         with self._lock:
             if self._running_in(conversation_id) is not None:
@@ -54,10 +57,10 @@ class Replies:
                     409, "A reply is still being written here. Wait for its end, or stop it first.", code="busy"
                 )
             self._replies[reply.id] = reply
-            self._calls[reply.id] = EngineCall(self._settings.socket_path, silence_timeout_s=SILENCE_TIMEOUT_S)
+            self._calls[reply.id] = open_call(self._settings, state, silence_timeout_s=SILENCE_TIMEOUT_S)
             self._forget_old()
         body = {
-            "model": self._settings.served_model_name,
+            "model": model,
             "messages": messages_for_engine([*earlier, question]),
             "stream": True,
             "stream_options": {"include_usage": True},
@@ -106,7 +109,7 @@ class Replies:
         written.wait()
         self._save(reply)
 
-    def _read_engine(self, reply: Reply, call: EngineCall, body: bytes) -> None:
+    def _read_engine(self, reply: Reply, call: Call, body: bytes) -> None:
         call.send("POST", "/v1/chat/completions", body=body, headers={"Content-Type": "application/json"})
         answer = call.response()
         assert answer is not None  # noqa: S101 - only a watched client makes it None

@@ -14,6 +14,7 @@ from llm_hoster.chat.markdown import render_markdown
 from llm_hoster.chat.message import Message, new_id
 from llm_hoster.chat.reply import Event, Reply, Snapshot
 from llm_hoster.current import current_engine_state, current_replies, current_store
+from llm_hoster.engine.state import SERVING
 from llm_hoster.errors import HTTPError
 from llm_hoster.status.engine_notice import not_ready
 
@@ -61,7 +62,7 @@ def send(conversation_id: str) -> BaseResponse:
     if len(conversation_id) != 32 or not conversation_id.isalnum():
         raise HTTPError(404, "There is no such conversation in this session.", code="not_found")
     state = current_engine_state()
-    if state.state != "ready":
+    if state.state not in SERVING:
         raise not_ready(state)
     question, reply = current_replies().start(conversation_id, text)
     page = url_for("chat.show", conversation_id=conversation_id)

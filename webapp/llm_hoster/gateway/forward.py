@@ -14,7 +14,7 @@ from flask import Request, Response
 from urllib3 import BaseHTTPResponse
 from urllib3.exceptions import HTTPError as UpstreamError
 
-from llm_hoster.engine.connection import EngineCall
+from llm_hoster.engine.connection import Call
 from llm_hoster.gateway.envelope import error_envelope, normalise_error
 
 REQUEST_HEADERS = ("Content-Type", "Accept", "X-Request-Id")
@@ -26,9 +26,8 @@ DROPPED_RESPONSE_HEADERS = {
 CHUNK_BYTES = 65536
 
 
-def forward(call: EngineCall, request: Request, path: str) -> Response:
+def forward(call: Call, request: Request, path: str, body: bytes | None) -> Response:
     """Answer with vLLM's answer; raise urllib3's errors and OSError when vLLM is not there."""
-    body = request.get_data(cache=False) if request.method == "POST" else None
     headers = {name: request.headers[name] for name in REQUEST_HEADERS if name in request.headers}
     try:
         call.send(request.method, path, body=body, headers=headers)
@@ -49,7 +48,7 @@ def forward(call: EngineCall, request: Request, path: str) -> Response:
 class Upstream:
     """The body of vLLM's answer; closing it early, as gunicorn does when the client has gone, aborts the request."""
 
-    def __init__(self, call: EngineCall, answer: BaseHTTPResponse) -> None:
+    def __init__(self, call: Call, answer: BaseHTTPResponse) -> None:
         self._call = call
         self._answer = answer
 
@@ -75,7 +74,7 @@ def copy_headers(answer: BaseHTTPResponse, response: Response) -> None:
             response.headers.add(name, value)
 
 
-def _error_of(call: EngineCall, answer: BaseHTTPResponse) -> Response:
+def _error_of(call: Call, answer: BaseHTTPResponse) -> Response:
     try:
         body = answer.read(decode_content=False)
     except UpstreamError:

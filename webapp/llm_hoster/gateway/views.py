@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import re
+import time
 
-from flask import Blueprint, Response, current_app, request
-from urllib3.exceptions import HTTPError as UpstreamError
+from flask import Blueprint, Response, current_app, g, request
 from werkzeug.exceptions import MethodNotAllowed
 
 from llm_hoster.current import current_settings
-from llm_hoster.engine.connection import EngineCall
+from llm_hoster.engine.state import SERVING, State
 from llm_hoster.errors import HTTPError
-from llm_hoster.gateway.forward import forward
 from llm_hoster.gateway.key import is_api_path, require_key
+from llm_hoster.gateway.successor import forward_to_whoever_serves
+from llm_hoster.status.ending_notice import ends_at
 from llm_hoster.status.engine_notice import engine_state, not_ready
 
 bp = Blueprint("gateway", __name__, url_prefix="/v1")
+
+# Whole seconds until the end of the job, on every answer when it is near.
+ENDS_IN_HEADER = "X-Session-Ends-In"
+ENDS_SOON_S = 15 * 60
 
 # A path that only becomes one of ours after decoding is not ours.
 ENCODED_SEPARATOR = re.compile(r"%2f|%5c|%2e|%00", re.IGNORECASE)
@@ -61,8 +66,25 @@ def forward_to_engine(path: str) -> Response:
         raise HTTPError(
             415, f"The content type is {found!r}; expected 'application/json'.", code="unsupported_media_type"
         )
-    settings = current_settings()
-    try:
-        return forward(EngineCall(settings.socket_path), request, path)
-    except (UpstreamError, OSError) as error:
-        raise not_ready(engine_state(settings)) from error
+    settings, state = current_settings(), request_state()
+    if state.state not in SERVING and state.successor is None:
+        raise not_ready(state)
+    return forward_to_whoever_serves(settings, state, request, path)
+
+
+@bp.after_app_request
+def say_when_the_session_ends(response: Response) -> Response:
+    """Let programs know in good time; strangers learn nothing."""
+    if is_api_path(request.path) and response.status_code != 401:
+        left_s = ends_at(current_settings(), request_state()) - time.time()
+        if left_s < ENDS_SOON_S:
+            response.headers[ENDS_IN_HEADER] = str(max(0, int(left_s)))
+    return response
+
+
+def request_state() -> State:
+    """Read the state once for each request."""
+    if "engine_state" not in g:
+        g.engine_state = engine_state(current_settings())
+    state: State = g.engine_state
+    return state

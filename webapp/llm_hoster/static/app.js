@@ -1,8 +1,11 @@
 // The page's modules. Each listens on the document, so that what htmx puts in later is covered too.
 import { watchComposer } from "./composer.js";
 import { watchCopying } from "./copy.js";
+import { watchNotices } from "./notices.js";
 import { watchPanel } from "./panel.js";
 import { watchReplies } from "./reply.js";
+import { watchStartUp } from "./start_up.js";
+import { watchTimes } from "./times.js";
 
 document.documentElement.classList.add("with-script");
 
@@ -13,3 +16,6 @@ watchReplies();
 watchComposer();
 watchCopying();
 watchPanel();
+watchNotices();
+watchStartUp();
+watchTimes();

@@ -1,8 +1,11 @@
 // The message box: Enter sends, the box grows, what could not be sent stays, and Send becomes Stop.
 import { announce } from "./announcer.js";
+import { isPoll } from "./notices.js";
 import { send } from "./send.js";
 
 let isSending = false;
+// What was written when the engine went away, for the box that comes with it again.
+let draft = "";
 
 export function watchComposer() {
   document.addEventListener("keydown", onKey);
@@ -11,8 +14,14 @@ export function watchComposer() {
     if (event.target.id === "message") fit(event.target);
   });
   document.addEventListener("click", onClick);
-  document.addEventListener("htmx:sendError", () => showError(unreachable()));
-  document.addEventListener("htmx:load", () => showStop());
+  document.addEventListener("htmx:sendError", (event) => {
+    if (!isPoll(event.detail.elt)) showError(unreachable());
+  });
+  document.addEventListener("htmx:beforeSwap", keepDraft);
+  document.addEventListener("htmx:load", () => {
+    restoreDraft();
+    showStop();
+  });
   document.addEventListener("reply:end", () => showStop());
 }
 
@@ -54,6 +63,18 @@ function clear() {
   fit(box);
   box.form.querySelector(".welcome")?.remove();
   box.focus();
+}
+
+function keepDraft(event) {
+  if (event.detail.target.id === "entry" && event.detail.shouldSwap) draft = document.getElementById("message")?.value ?? draft;
+}
+
+function restoreDraft() {
+  const box = document.getElementById("message");
+  if (!box || !draft || box.value) return;
+  box.value = draft;
+  draft = "";
+  fit(box);
 }
 
 function fit(box) {

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
+
+from flask import request
 
 from llm_hoster.current import current_engine_state, current_settings
 from llm_hoster.engine.balance import read_balance
 from llm_hoster.engine.state import State
 from llm_hoster.settings import WebSettings
+from llm_hoster.status.clock import clock
+from llm_hoster.status.ending_notice import EndingNotices, ending_notices, ends_at
+from llm_hoster.status.engine_history import in_words
+from llm_hoster.status.models_here import staged_session
+from llm_hoster.status.relaunch import relaunch_path
+from llm_hoster.status.start_up import PROGRESS_PARTS, entry_mark, mark_of, start_up
+from llm_hoster.status.successor_notice import successor_notice
 
 
 @dataclass(frozen=True)
@@ -23,23 +32,44 @@ class SessionFacts:
     su_so_far: str
     # What the account has left; None where the site has no command for it, or it failed.
     su_left: str | None
-    state: State
+    # Empty while all is well.
+    engine: str
+
+    @property
+    def mark(self) -> str:
+        """The same as long as the head need not be shown anew. SU grow all the time: they follow the minutes."""
+        return mark_of(replace(self, su_so_far=""))
 
 
 def session_facts(settings: WebSettings, state: State, now: float) -> SessionFacts:
     """SU run from the job's start to its end, whatever the engine does meanwhile."""
-    left_s = max(0.0, settings.ends_at - now)
-    used_s = max(0.0, min(now, settings.ends_at) - settings.started_at)
+    end = ends_at(settings, state)
+    left_s = max(0.0, end - now)
     su_left = read_balance(settings.runtime_dir)
     return SessionFacts(
-        model_title=settings.model_title,
+        model_title=state.model.title,
         gpu_title=settings.gpu_title,
         time_left=duration_in_words(left_s),
-        is_ending=left_s < 600,
-        su_so_far=f"{settings.su_per_hour * used_s / 3600:,.1f}",
+        is_ending=left_s < 900,
+        su_so_far=f"{settings.su_per_hour * max(0.0, min(now, end) - settings.started_at) / 3600:,.1f}",
         su_left=None if su_left is None else f"{su_left:,.1f}",
-        state=state,
+        engine=in_words(state),
     )
+
+
+def current_notices(state: State) -> EndingNotices:
+    settings = current_settings()
+    successor = successor_notice(state)
+    if successor is not None:
+        return EndingNotices(None, None, successor)
+    session = staged_session(settings.staged_root)
+    return ending_notices(settings, state, time.time(), None if session is None else session.idle_s)
+
+
+def su_to_save(settings: WebSettings, state: State, now: float) -> str | None:
+    """Say how many SU an end now leaves in the account; None where it is too little to speak of."""
+    su = settings.su_per_hour * max(0.0, ends_at(settings, state) - now) / 3600
+    return f"{su:,.1f}" if su >= 0.05 else None
 
 
 def duration_in_words(seconds: float) -> str:
@@ -51,5 +81,17 @@ def duration_in_words(seconds: float) -> str:
 
 
 def template_values() -> dict[str, Any]:
-    """Give templates a function and not its value: the login page must not learn what runs here."""
-    return {"session_facts": lambda: session_facts(current_settings(), current_engine_state(), time.time())}
+    """Give templates functions and not their values: the login page must not learn what runs here."""
+    return {
+        "engine_state": current_engine_state,
+        "session_facts": lambda state: session_facts(current_settings(), state, time.time()),
+        "ending_notices": current_notices,
+        "start_up": start_up,
+        "entry_mark": entry_mark,
+        "progress_parts": PROGRESS_PARTS,
+        "su_to_save": lambda state: su_to_save(current_settings(), state, time.time()),
+        "clock": clock,
+        # The form is of the portal: who comes past it would find nothing there.
+        "relaunch_path": lambda: relaunch_path(current_settings().staged_root) if request.script_root else None,
+        "mark_of": mark_of,
+    }

@@ -10,9 +10,9 @@ from llm_hoster.settings import WebSettings
 WHERE = "# Works on the cluster only: on a login node, in a job or in a notebook there."
 
 
-def curl_snippet(settings: WebSettings) -> str:
+def curl_snippet(settings: WebSettings, model: str) -> str:
     """Hand the key to curl on its standard input: its arguments can be read by everyone on the node."""
-    body = {"model": settings.served_model_name, "messages": [{"role": "user", "content": "Say hello."}]}
+    body = {"model": model, "messages": [{"role": "user", "content": "Say hello."}]}
     read_key = "import json, sys; print(json.load(open(sys.argv[1]))['api_key'])"
     return (
         f"{WHERE}\n"

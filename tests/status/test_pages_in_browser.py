@@ -1,0 +1,199 @@
+"""What appears by itself, and what a press does, in a real browser: with script, without it, by keyboard, for axe."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, expect
+
+from llm_hoster.engine.adjustment import Adjustment
+from llm_hoster.engine.state import Remedy, State, write_state
+from portal.chromium import CHROMIUM, FLAGS
+from portal.debian_package import require_packages
+from tests.conftest import REPOSITORY, MakeCatalogue
+from tests.shared_playwright import shared_playwright
+from tests.status.small_supervisor import SmallSupervisor
+from tests.web_session import PASSWORD, WebServer, ready_state, starting_state
+
+pytestmark = pytest.mark.browser
+
+MakeServer = Callable[..., WebServer]
+AXE = REPOSITORY / "tests" / "vendor" / "axe.min.js"
+# The head of a page asks every ten seconds.
+SOON_MS = 13_000
+FAILED = {
+    "state": "failed",
+    "cause": "The longest context that fits is 18,432 tokens.",
+    "deciding_line": "ValueError: To serve at least one request",
+    "remedy": Remedy("Restart with a context of 18,432 tokens", Adjustment(max_model_len=18432)),
+}
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    require_packages(["chromium"])
+    started = shared_playwright().chromium.launch(executable_path=CHROMIUM, args=[*FLAGS])
+    yield started
+    started.close()
+
+
+@pytest.fixture
+def open_page(browser: Browser) -> Iterator[Callable[..., Page]]:
+    """Log in as the owner; `bypass_csp` lets axe in, and without it no fault may be in the console at the end."""
+    contexts: list[BrowserContext] = []
+    faults: list[str] = []
+
+    def make(server: WebServer, *, bypass_csp: bool = True, java_script_enabled: bool = True) -> Page:
+        context = browser.new_context(
+            base_url=server.url, bypass_csp=bypass_csp, java_script_enabled=java_script_enabled
+        )
+        contexts.append(context)
+        context.request.post("/login", form={"password": PASSWORD})
+        page = context.new_page()
+        if not bypass_csp:
+            page.on("console", lambda message: faults.append(message.text) if message.type == "error" else None)
+            page.on("pageerror", lambda error: faults.append(str(error)))
+        page.goto("/")
+        return page
+
+    yield make
+    for context in contexts:
+        context.close()
+    assert faults == []
+
+
+def find_faults(page: Page) -> list[str]:
+    found = []
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+        page.add_script_tag(path=AXE)
+        violations = page.evaluate("axe.run()")["violations"]
+        found += [f"{scheme} {fault['id']}: {node['html']}" for fault in violations for node in fault["nodes"]]
+    return found
+
+
+def put(server: WebServer, state: State) -> None:
+    write_state(server.settings.state_path, state)
+
+
+def test_an_idle_session_asks_in_an_open_page_and_one_press_is_enough(
+    make_server: MakeServer, open_page: Callable[..., Page]
+) -> None:
+    server = make_server()
+    page = open_page(server)
+    page.get_by_label("Message").fill("Half a question")
+
+    put(server, ready_state(idle_ends_at=time.time() + 110, job_ends_at=time.time() + 800))
+
+    question = page.get_by_role("alert").filter(has_text="Nobody has asked anything for a while.")
+    expect(question).to_be_visible(timeout=SOON_MS)
+    expect(page.get_by_text("This session ends in less than 15 minutes")).to_be_visible()
+    expect(page).to_have_title("Still there? · New chat · LLM Hoster")
+    assert find_faults(page) == []
+
+    supervisor = SmallSupervisor(server.settings, after=ready_state())
+    try:
+        page.get_by_role("button", name="Keep it running").click()
+        expect(question).to_be_hidden()
+    finally:
+        supervisor.close()
+    assert [each.kind for each in supervisor.orders] == ["stay"]
+    expect(page).to_have_title("New chat · LLM Hoster")
+    expect(page.get_by_label("Message")).to_have_value("Half a question")
+
+
+def test_the_remedy_leads_to_the_start_up_and_that_to_the_message_box(
+    make_server: MakeServer, open_page: Callable[..., Page]
+) -> None:
+    server = make_server(state=ready_state(**FAILED))
+    page = open_page(server, bypass_csp=False)
+    supervisor = SmallSupervisor(server.settings, after=ready_state(state="restarting", steps=starting_state().steps))
+    try:
+        page.get_by_role("button", name="Restart with a context of 18,432 tokens").click()
+        expect(page.get_by_role("heading", name="The engine is being started again")).to_be_visible()
+    finally:
+        supervisor.close()
+    assert supervisor.orders[0].values["max_model_len"] == 18432
+    expect(page.locator(".step-running .counting")).to_have_text(re.compile("^[4-9]$"))
+    put(server, ready_state())
+    expect(page.get_by_label("Message")).to_be_visible()
+
+
+def test_what_was_written_outlives_the_engine(make_server: MakeServer, open_page: Callable[..., Page]) -> None:
+    server = make_server()
+    page = open_page(server)
+    page.get_by_label("Message").fill("Half a question")
+
+    addresses: list[str] = []
+    page.on("request", lambda request: addresses.append(request.url))
+
+    put(server, starting_state())
+    page.evaluate("document.body.dispatchEvent(new Event('engine-changed'))")
+    expect(page.get_by_label("Message")).to_be_hidden()
+    assert find_faults(page) == []
+    put(server, ready_state())
+
+    expect(page.get_by_label("Message")).to_have_value("Half a question")
+    assert addresses and not [address for address in addresses if "Half" in address]
+
+
+def test_the_failure_is_accessible_and_its_buttons_need_no_script(
+    make_server: MakeServer, open_page: Callable[..., Page]
+) -> None:
+    server = make_server(state=ready_state(**FAILED))
+    assert find_faults(open_page(server)) == []
+    page = open_page(server, java_script_enabled=False)
+    supervisor = SmallSupervisor(server.settings, after=starting_state())
+    try:
+        page.get_by_role("button", name="Start again with the same settings").click()
+        expect(page.get_by_role("heading", name="The model is loading")).to_be_visible()
+    finally:
+        supervisor.close()
+    assert supervisor.orders[0].values == {}
+
+
+def test_another_model_is_chosen_by_keyboard(
+    make_server: MakeServer, open_page: Callable[..., Page], make_catalogue: MakeCatalogue, tmp_path: Path
+) -> None:
+    catalogue = make_catalogue()
+    catalogue["models"].append(catalogue["models"][0] | {"name": "second", "title": "Second model"})
+    catalogue["fits"]["second"] = catalogue["fits"]["tiny"]
+    values = {"model": "tiny", "gpu_type": "cpu", "num_gpus": "1", "bc_num_hours": "1"}
+    (tmp_path / "session.json").write_text(json.dumps({"context": values, "catalogue": catalogue}))
+    server = make_server()
+    page = open_page(server)
+
+    page.get_by_role("link", name="Change the model").press("Enter")
+    dialog = page.get_by_role("dialog", name="Change the model")
+    expect(dialog.get_by_role("radio", name="Second model")).to_be_visible()
+    assert find_faults(page) == []
+    page.keyboard.press("Escape")
+    expect(dialog).to_be_hidden()
+    expect(page.get_by_role("link", name="Change the model")).to_be_focused()
+
+    page.keyboard.press("Enter")
+    dialog.get_by_role("radio", name="Second model").press("Space")
+    supervisor = SmallSupervisor(server.settings, after=ready_state(state="switching", steps=starting_state().steps))
+    try:
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("heading", name="The session is changing its model")).to_be_visible()
+    finally:
+        supervisor.close()
+    assert supervisor.orders[0].values["model"] == "second"
+
+
+def test_a_session_that_does_not_answer_any_more_is_said_to_be_gone(
+    make_server: MakeServer, open_page: Callable[..., Page]
+) -> None:
+    server = make_server(state=starting_state())
+    page = open_page(server)
+    expect(page.get_by_text("The session does not answer")).to_be_hidden()
+
+    server.kill()
+
+    expect(page.get_by_role("alert").filter(has_text="The session does not answer")).to_be_visible(timeout=SOON_MS)

@@ -1,0 +1,96 @@
+"""`llm-hoster switch`: another model in a session that runs, from anywhere on the cluster."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import click
+import requests
+
+from llm_hoster.engine.state import COMING, SERVING
+from llm_hoster.errors import SessionError
+from llm_hoster.own_sessions import OwnSession, find_session
+from llm_hoster.status_command.standing import standing_of
+from llm_hoster.status_command.text import clean, seconds_in_words
+
+POLL_S = 2.0
+# One question without an answer may be a blink of the network.
+SILENCES_MAX = 3
+
+
+@click.command()
+@click.argument("model")
+@click.argument("session", required=False)
+@click.option("--quantization", help="As in the form; without it, the launched one where the model fits with it.")
+@click.option("--preset", help="As in the form; without it, the launched one where the model fits with it.")
+@click.option("--context-length", help="Tokens of one conversation, or auto.")
+def switch(
+    model: str, session: str | None, quantization: str | None, preset: str | None, context_length: str | None
+) -> None:
+    """
+    Serve MODEL, a name of the catalogue, in a session of yours, and wait until it is ready.
+
+    SESSION is its folder, its id, or the beginning of its id; it may be left out where only one runs.
+    """
+    found = find_session(session)
+    options = {"quantization": quantization, "preset": preset, "context_length": context_length}
+    began_at = time.monotonic()
+    order_switch(found, {"model": model} | {name: value for name, value in options.items() if value is not None})
+    title = wait_until_ready(found, model)
+    click.echo(f"{title} is ready after {seconds_in_words(time.monotonic() - began_at)}.")
+
+
+def order_switch(session: OwnSession, form: Mapping[str, str]) -> None:
+    """Raise SessionError with the session's own sentence when it refuses."""
+    answer = session.post("/engine/switch", form)
+    if answer.status_code == requests.codes.ok:
+        return
+    try:
+        message = clean(answer.json()["error"]["message"])
+    except (ValueError, KeyError, TypeError):
+        message = f"Session {session.id} answered with status {answer.status_code}; web.log in its folder may say why."
+    raise SessionError(message)
+
+
+def wait_until_ready(session: OwnSession, name: str, *, poll_s: float = POLL_S) -> str:
+    """Tell each step once; give the model's title, or raise SessionError when it does not come up."""
+    told: set[str] = set()
+    silences = 0
+    while True:
+        standing = standing_of(session)
+        if standing.report is None:
+            silences += 1
+            if silences == SILENCES_MAX or standing.condition == "ended":
+                reason = standing.problem or standing.outcome.get("reason") or f"Session {session.id} has ended."
+                raise SessionError(clean(reason))
+        else:
+            silences = 0
+            engine = standing.report["engine"]
+            _tell_steps(engine, told)
+            if engine["state"] in SERVING and engine["model"]["name"] == name:
+                return clean(engine["model"]["title"])
+            if engine["state"] not in COMING:
+                raise SessionError(clean(_why_not(engine, name)))
+        time.sleep(poll_s)
+
+
+def _tell_steps(engine: Mapping[str, Any], told: set[str]) -> None:
+    if engine["state"] not in COMING or all(step["status"] == "done" for step in engine["steps"]):
+        return  # The steps of the engine before, which writes its last answers.
+    for step in engine["steps"]:
+        text = f"{step['title']} …" if step["status"] == "running" else None
+        if step["status"] == "done" and step["seconds"] is not None:
+            text = f"{step['title']}: {seconds_in_words(step['seconds'])}"
+        if text is not None and text not in told:
+            told.add(text)
+            click.echo(clean(text), err=True)
+
+
+def _why_not(engine: Mapping[str, Any], name: str) -> str:
+    """Explain a failure, or why the former model runs again."""
+    if engine["state"] in SERVING:
+        causes = [each["cause"] for each in engine["transitions"] if each["after"] == "switching" and each["cause"]]
+        return causes[-1] if causes else f"{engine['model']['name']} is served, and not {name}."
+    return engine["cause"] or f"The engine is {engine['state']}."
