@@ -33,13 +33,16 @@ lint: install ## ruff, mypy, shellcheck
 lock: install ## resolve requirements/*.lock again; UPGRADE=--upgrade takes newer versions
 	@UV=$(abspath $(APP_BIN)/uv) requirements/lock
 
-bench: install ## the form, start-up and first token, each a table and a JSON line
+bench: install ## the form, start-up, recovery and first token, each a table and a JSON line
 	@$(PYTHON) bench/form.py
 	@$(PYTHON) bench/startup.py
+	@$(PYTHON) -m bench.recovery
 	@$(PYTHON) bench/first_token.py
 
-soak: install ## the smoke test, COUNT times over
+soak: install ## COUNT smoke tests, every kill at every moment (CASES), and MINUTES of load with kills; as root
 	@for i in $$(seq $${COUNT:-10}); do echo "round $$i"; $(PYTHON) -m portal smoke || exit 1; done
+	@$(PYTHON) -m soak.kills --cases "$${CASES:-*}"
+	@$(PYTHON) -m soak.load --minutes $${MINUTES:-30}
 
 clean: ## remove what install, demo and tests left here
 	rm -rf $(PREFIX) .demo .pytest_cache .mypy_cache .ruff_cache test-results

@@ -1,0 +1,22 @@
+"""What the page has shown as done, and what of it is on the disk."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Iterable
+from pathlib import Path
+
+from soak.page import Shown
+
+
+def lost(history: Path, shown: Iterable[Shown]) -> list[str]:
+    """Name the replies that are not there as they were shown; nobody writes there at this moment."""
+    with contextlib.closing(sqlite3.connect(f"file:{history}?mode=ro", uri=True)) as database:
+        kept = {row[0]: row[1:] for row in database.execute("SELECT id, state, content FROM messages")}
+    found = []
+    for each in shown:
+        state, content = kept.get(each.message_id, ("missing", ""))
+        if state != "done" or content.strip() != each.text.strip():
+            found.append(f"reply {each.message_id} was shown as done, is {state} and ends with {content[-40:]!r}")
+    return found
