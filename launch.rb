@@ -14,7 +14,7 @@ class Launch
     "model" => "", "typed_model" => "", "gpu_type" => "", "num_gpus" => "", "bc_num_hours" => "",
     "qos" => "", "account" => "", "reservation" => "",
     "context_length" => "auto", "quantization" => "none", "preset" => "interactive",
-    "lora_folder" => "", "idle_minutes" => "0"
+    "lora_folder" => "", "idle_minutes" => "0", "chain_length" => "1"
   }.freeze
   OTHER_MODEL = "other".freeze
   WHOLE_NUMBER = /\A(0|[1-9][0-9]{0,8})\z/.freeze
@@ -75,6 +75,7 @@ class Launch
     check_context_length
     check_fit unless typed?
     @qos = checked_qos
+    check_chain
     check_texts
     # Last, because it may take seconds.
     check_fit_of_typed_model if typed?
@@ -211,6 +212,15 @@ class Launch
     refuse("hours_of_qos", qos: longest["name"], **texts)
   end
 
+  # Sessions in a row overlap: each loads while the one before still serves.
+  def check_chain
+    value, longest = @values["chain_length"], @qos["chain_max"]
+    return if value.match?(WHOLE_NUMBER) && value.to_i.between?(1, longest)
+
+    texts = { value: shown("chain_length"), place: place, longest: longest.to_s }
+    refuse(longest > 1 ? "chain_length" : "chain_of_one", **texts)
+  end
+
   def check_texts
     %w[account reservation].each do |field|
       refuse(field, value: shown(field)) unless @values[field].match?(SLURM_NAME)
@@ -267,6 +277,8 @@ class Launch
       "--cpus-per-task=#{@offer["cores"]}",
       "--mem=#{@offer["memory_gib"]}G",
       "--no-requeue", # a second start would find the first one's secret, port and conversation
+      *("--no-kill" if @offer["nodes"] > 1), # a lost node ends vLLM, not the session
+      *("--exclusive" if @offer["exclusive"]),
     ]
   end
 

@@ -8,12 +8,16 @@ chmod 700 "$PWD"
 umask 077
 
 # A requeued job starts in the folder of its former run: what that left would make the card show it as running.
-rm -f port card connection.yml endpoint.json outcome.json
+rm -f port card connection.yml endpoint.json outcome.json successor.json next.json
 
 # The portal gives the secret to the card, which posts it to the login page. It is in no argument and no variable of
-# another process.
-password=$(create_passwd 32)
-printf '%s' "$password" >secret
+# another process. A session that follows another has that one's: the one card opens both.
+if [[ -s predecessor.json && -s secret ]]; then
+  password=$(<secret)
+else
+  password=$(create_passwd 32)
+  printf '%s' "$password" >secret
+fi
 
 # OnDemand's name for this node is the one by which the portal's proxy reaches it.
 # shellcheck disable=SC2154 # OnDemand sets host

@@ -6,7 +6,7 @@ import copy
 import json
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def group_of(item: pytest.Item) -> str:
     if "end_to_end" in item.path.parts:
         return "end_to_end"
+    if "ray" in item.path.parts:
+        return "ray"
     if "live_engine" in getattr(item, "fixturenames", ()):
         return "live_engine"
     return item.path.name
@@ -74,7 +76,7 @@ def make_catalogue(tmp_path: Path) -> MakeCatalogue:
     Build a valid catalogue.json for this machine: one CPU type, the tiny model, one engine.
 
     Keyword arguments replace values: `site=`, `engine=`, `model=`, `gpu_type=` and `offer=` take dicts that are merged
-    into the first entry.
+    into the first entry. `more_models` are whole entries that fit wherever the first one does.
     """
     prefix = prefix_path()
 
@@ -84,6 +86,7 @@ def make_catalogue(tmp_path: Path) -> MakeCatalogue:
         model: dict[str, Any] | None = None,
         gpu_type: dict[str, Any] | None = None,
         offer: dict[str, Any] | None = None,
+        more_models: Sequence[dict[str, Any]] = (),
     ) -> dict[str, Any]:
         catalogue = copy.deepcopy(CATALOGUE)
         catalogue["site"] |= {
@@ -96,6 +99,9 @@ def make_catalogue(tmp_path: Path) -> MakeCatalogue:
         catalogue["models"][0] |= {"source": str(prefix / "models" / "tiny")} | (model or {})
         catalogue["gpu_types"][0] |= gpu_type or {}
         catalogue["offers"]["cpu"]["1"] |= offer or {}
+        for each in more_models:
+            catalogue["models"].append(each)
+            catalogue["fits"][each["name"]] = copy.deepcopy(catalogue["fits"]["tiny"])
         return catalogue
 
     return make

@@ -20,7 +20,7 @@ import requests
 from flask.testing import FlaskClient
 
 from llm_hoster import gunicorn_conf
-from llm_hoster.engine.state import State, Step, write_state
+from llm_hoster.engine.state import ServedModel, State, Step, write_state
 from llm_hoster.settings import SETTINGS_VARIABLE, WebSettings
 from llm_hoster.web import create_app
 
@@ -35,6 +35,7 @@ MakeClient = Callable[..., FlaskClient]
 
 def ready_state(**changes: Any) -> State:
     values: dict[str, Any] = {"state": "ready", "since": 1.0, "started_at": 1.0, "log": "/staged/vllm.log"}
+    values["model"] = ServedModel("tiny", "Tiny model")
     return State(**values | changes)
 
 

@@ -40,6 +40,12 @@ gpu_types:
     qos: {q: {per_user: 2, total: 4}}
     engine: "e"
 """
+# The same with a place on two nodes of two GPUs, which strangers could reach.
+TWO_NODES = (
+    SITE.replace("num_gpus: [1, 2]", "num_gpus: [1, 2, 4]\n    max_nodes: 2")
+    .replace("{per_user: 2, total: 4}", "{per_user: 4}")
+    .replace("core_weight: 1.0", 'core_weight: 1.0\nnetwork: {interface: "ib0", env: {NCCL_IB_HCA: "mlx5_0"}}')
+)
 MODELS = """\
 models:
   - name: "m"

@@ -101,6 +101,22 @@ def test_the_files_that_the_faults_are_put_into_have_none(tmp_path: Path) -> Non
             "num_gpus: [1, 2, 6]\n    max_nodes: 2",
             "site.yml:29: gpu_types[0].num_gpus[2]: found 6, expected whole nodes of 2 GPUs, at most max_nodes ",
         ),
+        # --- several nodes ---
+        (
+            "num_gpus: [1, 2]\n    cores_per_gpu: 8\n    cores_per_gpu_max: 8\n    qos: {q: {per_user: 2, total: 4}}",
+            "num_gpus: [1, 2, 4]\n    max_nodes: 2\n    cores_per_gpu: 8\n    cores_per_gpu_max: 8\n    qos: {q: {}}",
+            "site.yml:30: gpu_types[0].max_nodes: found 2, expected 1, or `network` with the interface on which the ",
+        ),
+        (
+            "core_weight: 1.0",
+            'core_weight: 1.0\nnetwork: {interface: "ib0;ls"}',
+            'site.yml:14: network.interface: found "ib0;ls", expected a network interface as `ip address` names it',
+        ),
+        (
+            "core_weight: 1.0",
+            'core_weight: 1.0\nnetwork: {interface: "ib0", private: "yes"}',
+            'site.yml:14: network.private: found "yes", expected a valid boolean',
+        ),
         # --- money ---
         (
             "core_weight: 1.0",

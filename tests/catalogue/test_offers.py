@@ -11,11 +11,11 @@ import pytest
 
 from llm_hoster import __version__
 from llm_hoster.catalogue.choice import Choice, FormValues, choose
-from llm_hoster.catalogue.compiled import Catalogue, Offer
+from llm_hoster.catalogue.compiled import Catalogue, Network, Offer
 from llm_hoster.catalogue.compiler import compile_catalogue, load_site
 from llm_hoster.catalogue.site import Site
 from llm_hoster.errors import ChoiceError, ConfigError
-from tests.catalogue.small_site import MODELS, SITE, changed, write_small
+from tests.catalogue.small_site import MODELS, SITE, TWO_NODES, changed, write_small
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -329,3 +329,71 @@ def test_the_node_reads_the_catalogue_without_loading_yaml() -> None:
     program = "import sys, llm_hoster.catalogue.choice; print('yaml' in sys.modules, 'click' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout == "False False\n"
+
+
+def test_two_nodes_that_others_could_reach_are_taken_and_paid_whole(tmp_path: Path) -> None:
+    catalogue = compile_small(tmp_path, TWO_NODES)
+    offer, one_node = catalogue.offers["g"]["4"], catalogue.offers["g"]["2"]
+    assert (offer.nodes, offer.gres, offer.exclusive) == (2, "gpu:g:2", True)
+    assert (one_node.nodes, one_node.exclusive) == (1, False)
+    # 16 cores of 4 GB on each node, at 1 SU a core and 10 a GPU.
+    assert (offer.cores, offer.memory_gib, offer.qos[0].su_per_hour) == (16, 59, 2 * 16 + 4 * 10)
+    assert catalogue.site.network == Network(interface="ib0", private=False, env={"NCCL_IB_HCA": "mlx5_0"})
+
+
+def test_two_nodes_on_a_private_network_may_be_shared(tmp_path: Path) -> None:
+    site = changed(changed(TWO_NODES, '"ib0"', '"ib0", private: true'), "cores_per_gpu: 8", "cores_per_gpu: 4")
+    offer = compile_small(tmp_path, site).offers["g"]["4"]
+    assert (offer.cores, offer.exclusive, offer.qos[0].su_per_hour) == (8, False, 16 + 4 * 10)
+
+
+def test_sessions_in_a_row_are_offered_where_the_limits_leave_room_for_two(alpine: Catalogue) -> None:
+    most = {(place, qos.name): qos.chain_max for place, offer in places(alpine).items() for qos in offer.qos}
+    assert most["1 x a100-40gb", "gpu-normal"] == 4
+    # 4 H200 for one user: two of two, not two of four.
+    assert (most["2 x h200", "gpu-normal"], most["4 x h200", "gpu-normal"]) == (4, 1)
+    # One slice for one user; one job of one user.
+    assert most["1 x a100_3g.20gb", "gpu-testing"] == 1
+    assert most["1 x gh200", "gh200"] == 1
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "most"),
+    [
+        ("{per_user: 2, total: 4}", "{per_user: 2, total: 4}", [4, 1]),
+        ("{per_user: 2, total: 4}", "{per_user: 4, total: 4}", [4, 4]),
+        ("{per_user: 2, total: 4}", "{per_user: 3, total: 3}", [4, 1]),
+        ("{per_user: 2, total: 4}", "{}", [4, 4]),
+        ("max_hours: 24, charge", "max_hours: 24, max_jobs: 1, charge", [1, 1]),
+        ("max_hours: 24, charge", "max_hours: 24, max_jobs: 2, charge", [4, 1]),
+        ("hf_offline: false", "hf_offline: false\nchain_max: 2", [2, 1]),
+        ("hf_offline: false", "hf_offline: false\nchain_max: 1", [1, 1]),
+        ("qos: {q: {per_user: 2, total: 4}}", "qos: {}", [4, 4]),
+    ],
+)
+def test_the_most_in_a_row_is_the_sites_or_one(tmp_path: Path, old: str, new: str, most: list[int]) -> None:
+    catalogue = compile_small(tmp_path, changed(SITE, old, new))
+    assert [offer.qos[0].chain_max for offer in catalogue.offers["g"].values()] == most
+
+
+@pytest.mark.parametrize(
+    ("num_gpus", "value", "sentence"),
+    [
+        ("1", "5", 'Number of sessions in a row "5" is not possible on 1 x G: choose a whole number from 1 to 4.'),
+        ("1", "0", 'Number of sessions in a row "0" is not possible on 1 x G: choose a whole number from 1 to 4.'),
+        (
+            "2",
+            "2",
+            'Number of sessions in a row "2" is not possible: 2 x G has room for one session of yours at a time. '
+            "Choose 1.",
+        ),
+    ],
+)
+def test_a_row_that_is_not_offered_is_refused(tmp_path: Path, num_gpus: str, value: str, sentence: str) -> None:
+    with pytest.raises(ChoiceError) as refused:
+        choose_from(compile_small(tmp_path), num_gpus=num_gpus, chain_length=value)
+    assert str(refused.value) == sentence
+
+
+def test_a_row_that_is_offered_is_taken(tmp_path: Path) -> None:
+    assert choose_from(compile_small(tmp_path), chain_length="4").chain_length == 4

@@ -11,6 +11,7 @@ from click.testing import CliRunner
 from llm_hoster.catalogue.price import price_su
 from llm_hoster.catalogue.price_command import price
 from llm_hoster.errors import ConfigError
+from tests.catalogue.small_site import TWO_NODES, write_small
 
 SITE = str(Path(__file__).resolve().parents[2] / "config" / "site.yml")
 
@@ -89,3 +90,18 @@ def test_an_unknown_name_gets_one_sentence_with_the_allowed_ones(arguments: str,
     with pytest.raises(ConfigError) as raised:
         price_json(*arguments.split())
     assert str(raised.value).startswith(sentence)
+
+
+def test_two_nodes_that_are_taken_whole_are_priced_whole(tmp_path: Path) -> None:
+    site = write_small(tmp_path, TWO_NODES)
+    done = CliRunner().invoke(
+        price, ["--site", str(site), "--gpu-type", "g", "--num-gpus", "4", "--hours", "1", "--json"]
+    )
+    assert json.loads(done.output)["su_per_hour"] == 2 * 16 + 4 * 10
+
+
+def test_sessions_in_a_row_cost_their_hours_each() -> None:
+    arguments = ["--gpu-type", "a100-40gb", "--num-gpus", "1", "--hours", "4"]
+    assert price_json(*arguments, "--chain", "2")["su"] == 2 * price_json(*arguments)["su"]
+    result = CliRunner().invoke(price, [*arguments, "--chain", "2", "--site", SITE], catch_exceptions=False)
+    assert "948.80 SU for 2 x 4 h at 118.60 SU per hour" in result.output

@@ -97,17 +97,17 @@ def test_slurm_refuses_one_step_beyond_each_limit(
 
 
 def test_slurm_accepts_a_choice_that_takes_two_whole_nodes(alpine_cluster: SlurmCluster, tmp_path: Path) -> None:
-    """No site of ours offers one; `--gpus-per-node` must be right on the day that one does."""
     app = copy_app(tmp_path / "app", "config/site.yml")
     site = app / "config" / "site.yml"
     before = site.read_text()
     old = "    num_gpus: [1, 2]\n    cores_per_gpu: 10\n    cores_per_gpu_max: 21\n    qos: {gpu-normal: {per_user: 6,"
     assert before.count(old) == 1
+    before = before.replace("network: null", 'network: {interface: "ib0"}')
     site.write_text(before.replace(old, old.replace("[1, 2]", "[1, 2, 6]\n    max_nodes: 2")))
     for name, text in render_files(site, None, app).items():
         (app / name).write_text(text)
     (script,) = submitted(app, [{"gpu_type": "a100-40gb", "num_gpus": "6", "bc_num_hours": "1"}])
-    assert {"--nodes=2", "--gpus-per-node=a100-40gb:3", "--ntasks-per-node=1"} <= set(script["native"])
+    assert {"--nodes=2", "--gpus-per-node=a100-40gb:3", "--no-kill", "--exclusive"} <= set(script["native"])
     assert try_out(alpine_cluster, script) == ""
     three = {"--nodes": "3", "--gpus-per-node": "a100-40gb:2"}
     assert CONFIGURATION in try_out(alpine_cluster, script, three)

@@ -40,7 +40,7 @@ def test_the_curl_lines_of_the_page_work_as_they_are_copied(
     from llm_hoster.status.snippet import curl_snippet
 
     settings = WebSettings.from_file(main.outside(main.runtime_dir / "settings.json"))
-    said = cluster.check(["bash", "-c", curl_snippet(settings)], user="alice", node="n2")
+    said = cluster.check(["bash", "-c", curl_snippet(settings, "tiny")], user="alice", node="n2")
     assert json.loads(said)["choices"][0]["message"]["content"] == GREETING
 
 

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,23 +21,21 @@ from llm_hoster.engine.state import State, read_state
 class RunningSession:
     """`llm-hoster serve` in a staged folder, started as script.sh starts it."""
 
-    def __init__(self, staged_root: Path, node_dir: Path, *arguments: str) -> None:
+    def __init__(
+        self, staged_root: Path, node_dir: Path, *arguments: str, environment: Mapping[str, str] | None = None
+    ) -> None:
         self.staged_root = staged_root
         self.node_dir = node_dir
         self.home = staged_root.parent / "home"
         self.home.mkdir()
-        environment = os.environ | {
-            "HOME": str(self.home),
-            "LLM_HOSTER_HOST": "localhost",
-            "LLM_HOSTER_TEST": str(node_dir),
-        }
-        environment.pop("SLURM_JOB_ID", None)
+        inherited = {name: value for name, value in os.environ.items() if name != "SLURM_JOB_ID"}
+        own = {"HOME": str(self.home), "LLM_HOSTER_HOST": "localhost", "LLM_HOSTER_TEST": str(node_dir)}
         self.output = staged_root / "output.log"
         with self.output.open("wb") as output:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "llm_hoster", "serve", *arguments],
                 cwd=staged_root,
-                env=environment,
+                env=inherited | own | dict(environment or {}),
                 stdout=output,
                 stderr=subprocess.STDOUT,
             )
@@ -95,7 +93,7 @@ def start_session(
     """
     Start a session: `start_session(program="...")` with a Python program as vLLM, or with the real one.
 
-    `context` has values of the form; other keyword arguments are those of make_catalogue.
+    `context` has values of the form, `environment` more variables; other keyword arguments are those of make_catalogue.
     """
     sessions = []
 
@@ -103,6 +101,7 @@ def start_session(
         program: str | None = None,
         arguments: tuple[str, ...] = (),
         context: dict[str, str] | None = None,
+        environment: dict[str, str] | None = None,
         **changes: Any,
     ) -> RunningSession:
         changes["site"] = {"node_dir": str(short_dir)} | changes.get("site", {})
@@ -116,7 +115,7 @@ def start_session(
         document["catalogue"] = make_catalogue(**changes)
         document["context"] |= context or {}
         (staged_root / "session.json").write_text(json.dumps(document))
-        sessions.append(RunningSession(staged_root, short_dir, *arguments))
+        sessions.append(RunningSession(staged_root, short_dir, *arguments, environment=environment))
         return sessions[-1]
 
     yield start

@@ -1,7 +1,8 @@
 """
 A supervisor without pages, for the tests of idleness: it takes seconds where the form takes minutes.
 
-Arguments: runtime folder, outcome file, seconds without a question, and the program in vLLM's place with its arguments.
+Arguments: runtime folder, outcome file, seconds without a question, seconds until vLLM is taken to hang, and the
+program in vLLM's place with its arguments.
 """
 
 from __future__ import annotations
@@ -11,19 +12,30 @@ import sys
 import time
 from pathlib import Path
 
-from llm_hoster.engine.engine_process import EngineProcess
 from llm_hoster.engine.folders import Folders
 from llm_hoster.engine.outcome import Charge
+from llm_hoster.engine.plan import Plan
+from llm_hoster.engine.state import ServedModel
 from llm_hoster.engine.supervisor import Supervisor
 
 
+class OnePlan:
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+
+    def plan(self, values: object, adjustment: object) -> Plan:
+        return self._plan
+
+
 def main() -> None:
-    runtime_dir, outcome, idle_s, *program = sys.argv[1:]
+    runtime_dir, outcome, idle_s, hang_s, *program = sys.argv[1:]
     folders = Folders(Path(runtime_dir), Path(outcome).parent)
     folders.tmp_dir.mkdir(parents=True)
-    engine = EngineProcess(program, os.environ, folders, Path(outcome).with_name("vllm.log"))
     charge = Charge(time.time(), time.time() + 3600, su_per_hour=1.0, su_estimate=1.0)
-    supervisor = Supervisor(engine, folders, charge, Path(outcome), idle_s=float(idle_s) or None)
+    plan = Plan(ServedModel("tiny", "Tiny model"), program, os.environ)
+    log = Path(outcome).with_name("vllm.log")
+    times = {"idle_s": float(idle_s) or None, "hang_s": float(hang_s)}
+    supervisor = Supervisor(OnePlan(plan), plan, folders, charge, Path(outcome), log, **times)
     supervisor.catch_signals()
     supervisor.start_engine()
     sys.exit(supervisor.run())

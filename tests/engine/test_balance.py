@@ -64,7 +64,8 @@ def test_a_failure_is_not_shown_and_told_once(make_watch, short_dir, capfd, scri
 
 def test_a_program_that_is_not_there_is_a_failure(short_dir, capfd):
     BalanceWatch(["/no/such/program"], "a", short_dir).look()
-    assert "balance_command of site.yml failed, so no balance is shown" in capfd.readouterr().out
+    told = capfd.readouterr().out
+    assert "balance_command of site.yml failed, so no balance is shown: there is no program /no/such/program" in told
 
 
 def test_a_slow_program_is_ended_with_all_that_it_started(make_watch, short_dir, tmp_path, capfd):
@@ -74,6 +75,12 @@ def test_a_slow_program_is_ended_with_all_that_it_started(make_watch, short_dir,
     assert "it did not end within 0 s" in capfd.readouterr().out
     pid = int((tmp_path / "pid").read_text())
     wait_until(lambda: not is_running(pid), timeout_s=5)
+
+
+def test_the_supervisor_does_not_take_it_for_a_stray_process(make_watch, short_dir, tmp_path):
+    """See kill_descendants: those of our own session are spared."""
+    make_watch(f'ps -o sid= -p $$ >"{tmp_path}/session"; echo 1').look()
+    assert int((tmp_path / "session").read_text()) == os.getsid(0)
 
 
 def is_running(pid: int) -> bool:

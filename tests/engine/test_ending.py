@@ -31,7 +31,7 @@ def test_the_reason_of_an_end(monkeypatch, stop_signal, cause, slurm_reason, now
 
 def test_squeue_is_asked_for_our_job_and_not_waited_for(monkeypatch, tmp_path):
     squeue = tmp_path / "squeue"
-    squeue.write_text('#!/bin/sh\n[ "$*" = "--noheader --jobs 7 --format %r" ] && echo TimeLimit\n')
+    squeue.write_text('#!/bin/sh\n[ "$*" = "--noheader --states=all --jobs 7 --format %r" ] && echo TimeLimit\n')
     squeue.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/bin")
     monkeypatch.setenv("SLURM_JOB_ID", "7")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -9,6 +10,7 @@ import stat
 import subprocess
 import sys
 import urllib.request
+from pathlib import Path
 
 import pytest
 
@@ -42,21 +44,6 @@ if os.fork() == 0:
     if os.fork():
         os._exit(0)
 time.sleep(600)
-"""
-
-# Answers /health like vLLM, then dies as vLLM does when its engine core was killed: with exit status 0.
-DIES_WHEN_READY = """
-import os, socket, sys, time
-listener = socket.socket(socket.AF_UNIX)
-listener.bind(sys.argv[sys.argv.index("--uds") + 1])
-listener.listen()
-print("INFO:     Application startup complete.", flush=True)
-connection, _ = listener.accept()
-connection.recv(4096)
-connection.sendall(b"HTTP/1.1 200 OK\\r\\nContent-Length: 0\\r\\nConnection: close\\r\\n\\r\\n")
-connection.close()
-time.sleep(1)
-print("Worker proc VllmWorker-0 died unexpectedly (exit code: -9)", flush=True)
 """
 
 
@@ -100,7 +87,8 @@ def test_only_the_owner_can_read_what_a_session_writes(start_session):
     endpoint = json.loads((session.staged_root / "endpoint.json").read_text())
     assert endpoint["api_key"].startswith("sk-llmh-")
     written = ["endpoint.json", "card", "port", "vllm.log", "web.log", "outcome.json"]
-    files = [session.staged_root / name for name in written] + list(session.node_dir.rglob("*"))
+    files = [session.staged_root / name for name in written]
+    files += [path for path in session.node_dir.rglob("*") if not path.is_symlink()]
     assert [path for path in files if stat.S_IMODE(path.stat().st_mode) & 0o077] == []
 
 
@@ -143,13 +131,6 @@ def test_an_engine_that_is_not_installed_is_a_failed_start(start_session, tmp_pa
     assert "nowhere/bin/vllm" in state.cause
 
 
-def test_vllm_that_dies_while_serving_is_a_failure_even_with_exit_status_0(start_session):
-    session = start_session(DIES_WHEN_READY)
-    assert session.wait_for_state("ready").ready_at is not None
-    state = session.wait_for_state("failed")
-    assert "killed from outside" in state.cause
-
-
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_ends_everything(start_session, number):
     session = start_session(SLEEPER)
@@ -176,13 +157,19 @@ def test_a_killed_supervisor_leaves_no_process_and_no_folder(start_session):
     assert session.outcome()["reason"].startswith("The session ended without a word")
 
 
-def test_the_session_ends_when_the_chat_page_dies(start_session):
+def test_a_chat_page_that_cannot_live_ends_the_session(start_session):
     session = start_session(SLEEPER)
     session.wait_for_port()
-    for pid, command in session.processes().items():
-        if "gunicorn" in command:
-            os.kill(pid, signal.SIGKILL)
-    assert session.process.wait(timeout=20) == 1
+
+    def kill_pages() -> bool:
+        for pid, command in session.processes().items():
+            if "gunicorn" in command:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+        return session.process.poll() is not None
+
+    wait_until(kill_pages, timeout_s=40)
+    assert session.process.returncode == 1
     assert session.outcome()["reason"].startswith("The chat page's server ended by itself")
     assert_nothing_is_left(session)
 
@@ -237,14 +224,21 @@ def arguments_of(session) -> list[str]:
     return json.loads(path.read_text())
 
 
+def model_of(session, arguments: list[str]) -> Path:
+    """Follow the link by which vLLM finds its model: it has the same path in every session."""
+    (runtime_dir,) = session.node_dir.glob("llmh-*")
+    assert arguments[0] == "serve" and arguments[1].startswith("./model-")
+    return (runtime_dir / "t" / arguments[1]).resolve(strict=True)
+
+
 def test_what_was_chosen_arrives_at_vllm(start_session, tmp_path):
     adapter = make_adapter(tmp_path / "law")
     chosen = {"context_length": "1024", "quantization": "fp8_per_tensor", "preset": "throughput"}
     session = start_session(TELLS_ARGUMENTS, context=chosen | {"lora_folder": str(adapter)}, model={"args": ["--last"]})
     arguments = arguments_of(session)
-    expected = ["--max-model-len", "1024", "--quantization", "fp8_per_tensor", "--performance-mode", "throughput"]
+    expected = ["--max-model-len", "1024", "--quantization", "fp8_per_tensor", "--load-format", "safetensors"]
     start = arguments.index("--max-model-len")
-    assert arguments[start : start + 6] == expected
+    assert arguments[start : start + 8] == [*expected, "--performance-mode", "throughput"]
     assert json.loads(arguments[arguments.index("--lora-modules") + 1]) == {"name": "law", "path": str(adapter)}
     assert arguments[-1] == "--last"
 
@@ -254,7 +248,9 @@ def test_a_typed_folder_is_served_as_it_is_named(start_session, tmp_path):
     folder.mkdir()
     (folder / "config.json").write_text(json.dumps(LLAMA))
     session = start_session(TELLS_ARGUMENTS, context={"model": "other", "typed_model": str(folder)})
-    assert arguments_of(session)[:4] == ["serve", str(folder), "--served-model-name", "a-home-model-"]
+    arguments = arguments_of(session)
+    assert arguments[2:4] == ["--served-model-name", "a-home-model-"]
+    assert model_of(session, arguments) == folder
 
 
 def test_the_balance_of_the_account_is_asked_for(start_session, monkeypatch):
@@ -276,7 +272,7 @@ def test_without_slurm_no_balance_is_asked_for(start_session, tmp_path, monkeypa
     ("context", "changes", "sentence"),
     [
         pytest.param(
-            {}, {"offer": {"nodes": 2}}, "lie on 2 nodes, and this version of LLM Hoster serves on one", id="nodes"
+            {}, {"offer": {"nodes": 2}}, "site.yml names no network for sessions on several nodes", id="nodes"
         ),
         pytest.param(
             {"lora_folder": "/no/such"}, {}, "/no/such: this LoRA folder cannot be read on the node", id="lora"
@@ -332,7 +328,7 @@ def test_a_typed_folder_with_odd_files_is_left_to_vllm(start_session, tmp_path, 
     else:
         (folder / "model.safetensors.index.json").write_text(index)
     session = start_session(TELLS_ARGUMENTS, context={"model": "other", "typed_model": str(folder)})
-    assert arguments_of(session)[:2] == ["serve", str(folder)]
+    assert model_of(session, arguments_of(session)) == folder
     assert f"Nobody knows yet whether {folder} fits" in session.output.read_text()
 
 
@@ -366,7 +362,8 @@ def test_a_container_sees_the_files_that_a_model_and_an_adapter_only_link_to(sta
     start = arguments.index("/images/vllm.sif")
     bound = [arguments[i + 1] for i in range(start) if arguments[i] == "--bind"]
     assert bound[2:] == [str(path) for path in (snapshot, blobs, tmp_path / "elsewhere", adapter)]
-    assert arguments[start + 1 : start + 4] == ["vllm", "serve", str(snapshot)]
+    assert arguments[start + 1 : start + 3] == ["vllm", "serve"]
+    assert model_of(session, arguments[start + 2 :]) == snapshot
     module = json.loads(arguments[arguments.index("--lora-modules") + 1])
     assert module == {"name": "law", "path": str(adapter)}
 

@@ -19,7 +19,8 @@ FORM_PATH = "/pun/sys/dashboard/batch_connect/sys/llm_hoster/session_contexts/ne
 ACCOUNTS = ("ucb-general", "big1_lab", "private")
 FIELDS = (
     "model", "typed_model", "gpu_type", "num_gpus", "bc_num_hours", "qos", "auto_accounts", "reservation",
-    "context_length", "quantization", "preset", "lora_folder", "idle_minutes", "bc_email_on_started",
+    "context_length", "quantization", "preset", "lora_folder", "idle_minutes", "chain_length",
+    "bc_email_on_started",
 )  # fmt: skip
 # Nothing is launched: the portal's alert says what the browser sent.
 SUBMIT = f"<% raise [{', '.join(FIELDS)}].inspect %>"

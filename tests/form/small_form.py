@@ -62,6 +62,8 @@ QOS: dict[tuple[str, str], list[tuple[str | None, int, float]]] = {
     ("h200", "2"): [("normal", 24, 804.8)],
     ("cpu", "1"): [(None, 24, 604.0)],
 }
+# Places that one person may have twice at a time.
+CHAINS = {("l40", "1"): 3, ("cpu", "1"): 2}
 PLACES = [("slice", "1"), ("l40", "1"), ("l40", "2"), ("h200", "1"), ("l40", "4"), ("cpu", "1"), ("h200", "2")]
 TITLES = {"small": "Small 4B", "large": "Large 70B", "huge": "Huge 405B"}
 GROUPS = {"small": "Everyday chat", "large": "Everyday chat", "huge": "Reasoning"}
@@ -190,7 +192,15 @@ def make_offers() -> dict[str, dict[str, Any]]:
             "nodes": 1,
             "cores": gpu_type.cores_per_gpu * int(num_gpus),
             "memory_gib": 64,
-            "qos": [{"name": name, "max_hours": hours, "su_per_hour": su} for name, hours, su in qos],
+            "qos": [
+                {
+                    "name": name,
+                    "max_hours": hours,
+                    "su_per_hour": su,
+                    "chain_max": CHAINS.get((gpu_type.name, num_gpus), 1),
+                }
+                for name, hours, su in qos
+            ],
         }
     return offers
 

@@ -14,7 +14,7 @@ from playwright.sync_api import Page
 from llm_hoster.catalogue.choice import Choice, FormValues, choose
 from llm_hoster.catalogue.compiled import Catalogue
 from llm_hoster.catalogue.compiler import load_site
-from llm_hoster.catalogue.price import share_text, su_text
+from llm_hoster.catalogue.price import minutes_text, share_text, su_text
 from llm_hoster.errors import ChoiceError
 from tests.form.form_app import ACCOUNTS, REPOSITORY, make_app, serve_form
 
@@ -77,6 +77,7 @@ def random_values(catalogue: Catalogue, dice: random.Random) -> FormValues:
         "preset": [each.name for each in catalogue.presets],
         "lora_folder": ["", "/lora/a"],
         "idle_minutes": ["0", "60", str(catalogue.idle_minutes_max)],
+        "chain_length": [*["1"] * 12, "2", "3"],
     }
     values = {name: dice.choice(HOSTILE if dice.random() < 0.02 else options) for name, options in offered.items()}
     # The form neither shows nor sends a typed model beside one that is chosen.
@@ -102,10 +103,14 @@ def expected_facts(catalogue: Catalogue, values: FormValues, choice: Choice) -> 
             )
         facts["Context"] = expected_context(catalogue, choice)
     rate, hours = choice.qos.su_per_hour, choice.hours
-    facts["Price"] = f"{su_text(rate)} SU an hour, {su_text(rate, hours)} SU for {hours_text(hours)}"
+    chain = choice.chain_length
+    facts["Price"] = f"{su_text(rate)} SU an hour, {su_text(rate, hours * chain)} SU for "
+    minutes = 10 * (chain - 1)
+    overlap = f", of which at least {minutes} minutes ({minutes_text(rate, minutes)} SU) overlap"
+    facts["Price"] += f"{chain} x {hours_text(hours)}{overlap}" if chain > 1 else hours_text(hours)
     for allocation in catalogue.site.allocations:
         if matches(allocation.accounts, values.account):
-            share = share_text(rate * hours, allocation.su)
+            share = share_text(rate * hours * chain, allocation.su)
             facts["Price"] += f"; {share} of the account's {allocation.su:.0f} SU per {allocation.period}"
             break
     qos = f"QoS {choice.qos.name}, " if choice.qos.name else ""

@@ -13,7 +13,15 @@ from tests.form.form_app import FIELDS, serve_form
 from tests.form.form_page import PANEL, FormPage
 
 pytestmark = pytest.mark.browser
-MORE = ("context_length", "quantization", "preset", "lora_folder", "idle_minutes", "bc_email_on_started")
+MORE = (
+    "context_length",
+    "quantization",
+    "preset",
+    "lora_folder",
+    "idle_minutes",
+    "chain_length",
+    "bc_email_on_started",
+)
 
 
 def sent(alert: str) -> dict[str, str]:
@@ -34,7 +42,13 @@ def test_rare_fields_wait_below_more(form: FormPage) -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("context_length", "8192"), ("preset", "throughput"), ("lora_folder", "/a"), ("idle_minutes", "30")],
+    [
+        ("context_length", "8192"),
+        ("preset", "throughput"),
+        ("lora_folder", "/a"),
+        ("idle_minutes", "30"),
+        ("chain_length", "2"),
+    ],
 )
 def test_more_is_open_when_the_form_comes_back_with_something_unusual_in_it(
     form: FormPage, name: str, value: str

@@ -12,7 +12,7 @@ from tests.form.form_page import FormPage
 pytestmark = pytest.mark.browser
 DEFAULTS = {"model": "small", "gpu_type": "l40", "num_gpus": "1", "bc_num_hours": "1"}
 UNTOUCHED = DEFAULTS | {"typed_model": "", "qos": "", "reservation": "", "context_length": "auto", "lora_folder": "",
-                        "idle_minutes": "60"}  # fmt: skip
+                        "idle_minutes": "60", "chain_length": "1"}  # fmt: skip
 
 
 def refusal(catalogue: Catalogue, **values: str) -> str:
@@ -31,6 +31,14 @@ def test_a_choice_that_fits_is_shown_with_all_its_numbers(form: FormPage) -> Non
         "Price": "118.6 SU an hour, 474.4 SU for 4 hours; 23.7 % of the account's 2000 SU per month",
         "Runs in": "partition al40, QoS normal, up to 24 hours",
     }
+
+
+def test_sessions_in_a_row_are_priced_with_their_overlap(form: FormPage) -> None:
+    preview = form.open(bc_num_hours="4", chain_length="3").preview
+    assert preview.facts["Price"] == (
+        "118.6 SU an hour, 1423.2 SU for 3 x 4 hours, of which at least 20 minutes (39.5 SU) overlap; "
+        "71.2 % of the account's 2000 SU per month"
+    )
 
 
 def test_the_memory_is_that_of_each_gpu(form: FormPage) -> None:
@@ -126,6 +134,9 @@ NOT_POSSIBLE = [
     {"lora_folder": "relative/folder"},
     {"idle_minutes": "1441"},
     {"idle_minutes": ""},
+    {"chain_length": "4"},
+    {"chain_length": "0"},
+    {"chain_length": "2", "gpu_type": "h200"},
 ]
 
 

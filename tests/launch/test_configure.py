@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from llm_hoster.catalogue.compiled import Catalogue
 from llm_hoster.errors import ConfigError
 from llm_hoster.launch.configure import configure
-from tests.catalogue.small_site import MODELS, SITE, changed, write_small
+from tests.catalogue.small_site import MODELS, TWO_NODES, changed, write_small
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -91,12 +91,17 @@ def test_a_fault_leaves_the_old_files(app: Path) -> None:
     assert (app / "form.yml").read_text() == before
 
 
-def test_a_place_over_several_nodes_is_refused_because_this_version_serves_on_one(tmp_path: Path) -> None:
-    two = changed(SITE, "gpus_per_node: 2, cores_per_node: 16", "gpus_per_node: 1, cores_per_node: 16")
-    site = write_small(tmp_path, changed(two, "num_gpus: [1, 2]", "num_gpus: [1, 2]\n    max_nodes: 2"))
-    with pytest.raises(ConfigError, match="2 GPUs of g lie on 2 nodes, and this version serves on one: leave 2 out"):
+def test_several_nodes_are_refused_for_an_engine_that_is_seen_to_lack_ray(tmp_path: Path) -> None:
+    bin_dir = tmp_path / "engine" / "e" / "bin"
+    bin_dir.mkdir(parents=True)
+    (bin_dir / "vllm").touch()
+    site = write_small(tmp_path, changed(TWO_NODES, 'prefix: "/sw"', f'prefix: "{tmp_path}"'))
+    with pytest.raises(ConfigError, match=r"4 GPUs of g lie on 2 nodes, and .*/engine/e/bin has no ray"):
         run("--site", str(site), "--app", str(tmp_path))
     assert not (tmp_path / "form.yml").exists()
+    (bin_dir / "ray").touch()
+    run("--site", str(site), "--app", str(tmp_path))
+    assert Catalogue.model_validate_json((tmp_path / "catalogue.json").read_text()).offers["g"]["4"].nodes == 2
 
 
 def test_models_that_fit_nowhere_are_named(tmp_path: Path) -> None:

@@ -36,6 +36,7 @@ def form_values(**values: str) -> dict[str, str]:
         "preset": "interactive",
         "lora_folder": "",
         "idle_minutes": "60",
+        "chain_length": "1",
         "bc_email_on_started": "0",
     } | values
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import base64
 import html
 import json
+import os
 import re
 import shutil
+import time
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -259,3 +261,82 @@ def test_values_are_written_in_character_references(alpine_app: Path) -> None:
     text, _ = view(alpine_app, model="a<b>*c*")
     assert not re.search(r"a<b>", text)
     assert "a<b>*c*" in html.unescape(text)
+
+
+SUCCESSOR = {
+    "host": "node2",
+    "port": 40002,
+    "job_id": "12",
+    "folder": "/staged-2",
+    "connect_path": "/rnode/node2/40002/login",
+    "base_url": "http://node2:40002/v1",
+}
+
+
+def ended(folder: Path, **files: Any) -> Path:
+    """Lay out the files of a session that has ended."""
+    for name, content in {"outcome": OUTCOME, **files}.items():
+        (folder / f"{name}.json").write_text(json.dumps(content))
+    (folder / "secret").write_text("s" * 32)
+    return folder
+
+
+def test_the_info_prices_all_sessions_in_a_row(alpine_app: Path, tmp_path: Path) -> None:
+    page = card(alpine_app, "info.md.erb", stage(tmp_path, alpine_app, chain_length="2"))
+    assert "at most 1897.6 SU, which is 2 x 4 h at 237.2 SU per hour" in page.text
+    assert "first of 2 sessions in a row" in page.text
+    alone = card(alpine_app, "info.md.erb", stage(tmp_path, alpine_app))
+    assert "in a row" not in alone.text
+
+
+def test_a_completed_card_opens_the_session_that_has_taken_over(alpine_app: Path, tmp_path: Path) -> None:
+    folder = ended(tmp_path, successor=SUCCESSOR | {"folder": str(tmp_path / "next")})
+    page = card(alpine_app, "completed.md.erb", folder, completed=True)
+    form = next(attributes for tag, attributes in page.elements if tag == "form")
+    assert (form["action"], form["method"], form["target"]) == ("/rnode/node2/40002/login", "post", "_blank")
+    (field,) = [attributes for tag, attributes in page.elements if tag == "input"]
+    assert (field["type"], field["name"], field["value"]) == ("hidden", "password", "s" * 32)
+    assert "job 12" in page.text
+
+
+def test_a_completed_card_says_that_the_next_session_waits_or_has_ended(alpine_app: Path, tmp_path: Path) -> None:
+    waiting = {"job_id": "12", "folder": str(tmp_path / "next")}
+    folder = ended(tmp_path, next=waiting)
+    page = card(alpine_app, "completed.md.erb", folder, completed=True)
+    assert "waits in the queue as job 12" in page.text
+    (tmp_path / "next").mkdir()
+    running = tmp_path / "next" / "outcome.json"
+    running.write_text(json.dumps(OUTCOME | {"ended_at": None}))
+    folder = ended(tmp_path, next=waiting, successor=SUCCESSOR | {"folder": str(tmp_path / "next")})
+    assert "form" in card(alpine_app, "completed.md.erb", folder, completed=True).tags()
+    # It would have written since then: somebody else may have its port.
+    os.utime(running, (time.time() - 700, time.time() - 700))
+    assert "form" not in card(alpine_app, "completed.md.erb", folder, completed=True).tags()
+    running.write_text(json.dumps(OUTCOME | {"reason": "It was idle."}))
+    folder = ended(tmp_path, next=waiting, successor=SUCCESSOR | {"folder": str(tmp_path / "next")})
+    page = card(alpine_app, "completed.md.erb", folder, completed=True)
+    assert "have ended too. The last one said: It was idle." in page.text
+    # One after it in its turn.
+    (tmp_path / "next" / "next.json").write_text(json.dumps({"job_id": "13", "folder": str(tmp_path / "third")}))
+    page = card(alpine_app, "completed.md.erb", folder, completed=True)
+    assert "waits in the queue as job 13" in page.text
+    (tmp_path / "third").mkdir()
+    (tmp_path / "third" / "called_off").write_text("The session was cancelled.")
+    page = card(alpine_app, "completed.md.erb", folder, completed=True)
+    assert "The last one said: The session was cancelled." in page.text
+    assert "form" not in page.tags()
+
+
+def test_hostile_values_of_the_next_session_stay_text(alpine_app: Path, tmp_path: Path) -> None:
+    folder = ended(tmp_path, successor=SUCCESSOR | {"folder": str(tmp_path / "next")})
+    plain = card(alpine_app, "completed.md.erb", folder).tags()
+    folder = ended(tmp_path, successor=dict.fromkeys(SUCCESSOR, f"/{HOSTILE}"))
+    (tmp_path / "secret").write_text(HOSTILE)
+    page = card(alpine_app, "completed.md.erb", folder)
+    assert page.tags() == plain
+    assert next(attributes["action"] for tag, attributes in page.elements if tag == "form") == f"/{HOSTILE}"
+
+
+@pytest.mark.parametrize("content", [[], "x", {"folder": None}, {}, 3])
+def test_a_broken_file_of_the_row_breaks_no_card(alpine_app: Path, tmp_path: Path, content: Any) -> None:
+    card(alpine_app, "completed.md.erb", ended(tmp_path, successor=content, next=content))

@@ -19,12 +19,14 @@ from tests.ood.renderer import load_yaml, render_all
 REPOSITORY = Path(__file__).resolve().parents[2]
 FIELDS = [
     "form_id", "model", "typed_model", "gpu_type", "num_gpus", "bc_num_hours", "qos", "ACCOUNT", "reservation",
-    "context_length", "quantization", "preset", "lora_folder", "idle_minutes", "bc_email_on_started",
+    "context_length", "quantization", "preset", "lora_folder", "idle_minutes", "chain_length",
+    "bc_email_on_started",
 ]  # fmt: skip
 # Fields of these names break OnDemand or are silently wrong in `context`.
 BROKEN_NAMES = {
     "method", "display", "hash", "class", "model_name", "count", "first", "min", "max", "sum", "errors", "find",
-    "select", "sort", "entries", "zip", "to_h", "freeze", "send", "then", "tap", "attributes", "each", "staged_root",
+    "chain", "select", "sort", "entries", "zip", "to_h", "freeze", "send", "then", "tap", "attributes", "each",
+    "staged_root",
 }  # fmt: skip
 LARGEST_FORM_MS = 100
 
@@ -52,8 +54,9 @@ def test_only_the_mark_of_the_form_is_fixed_and_it_is_that_of_the_catalogue(alpi
 def test_the_form_has_these_fields_in_this_order(alpine_app: Path, local_app: Path) -> None:
     alpine, local = (load_yaml((app / "form.yml").read_text()) for app in (alpine_app, local_app))
     assert alpine["form"] == [name.replace("ACCOUNT", "auto_accounts") for name in FIELDS]
-    # The demo has no QoS to choose from.
-    assert local["form"] == [name.replace("ACCOUNT", "bc_account") for name in FIELDS if name != "qos"]
+    # The demo has no QoS to choose from, and no queue for a session to wait in.
+    missing = ("qos", "chain_length")
+    assert local["form"] == [name.replace("ACCOUNT", "bc_account") for name in FIELDS if name not in missing]
     assert (alpine["cluster"], local["cluster"]) == ("alpine", "local")
 
 
@@ -74,7 +77,7 @@ def test_every_field_is_described_and_named_so_that_ondemand_can_use_it(form: di
 
 def test_every_number_has_bounds_and_is_asked_for(form: dict[str, Any]) -> None:
     numbers = [each for each in shown(form).values() if each.get("widget") == "number_field"]
-    assert len(numbers) == 3
+    assert len(numbers) == 3 + ("chain_length" in form["form"])
     for attribute in numbers:
         assert int(attribute["min"]) <= int(attribute["value"]) <= int(attribute["max"])
         assert (attribute["step"], attribute["required"]) == ("1", True)

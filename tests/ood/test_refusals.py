@@ -38,6 +38,7 @@ def offered(catalogue: Catalogue) -> dict[str, list[str]]:
         "preset": [*(each.name for each in catalogue.presets), "fast"],
         "lora_folder": ["", "/scratch/lora", "lora", "~/lora", "/" + "x" * 1023, "/" + "x" * 1024],
         "idle_minutes": ["0", "60", "1440", "1441", "", "1.0"],
+        "chain_length": ["1", "2", "3", "4", "5", "0", "", "02"],
     }
 
 

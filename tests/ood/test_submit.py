@@ -70,12 +70,18 @@ def test_a_launch_on_one_a100_gets_these_very_flags(alpine_app: Path) -> None:
 def test_gpus_of_two_nodes_are_asked_for_on_each_node(own_app: Path) -> None:
     file = own_app / "catalogue.json"
     document: dict[str, Any] = json.loads(file.read_text())
-    document["offers"]["h200"]["4"] |= {"nodes": 2, "gres": "gpu:h200:2", "constraint": "ib&(x86|arm)"}
+    document["offers"]["h200"]["4"] |= {
+        "nodes": 2,
+        "gres": "gpu:h200:2",
+        "constraint": "ib&(x86|arm)",
+        "exclusive": True,
+    }
     file.write_text(json.dumps(document))
     answer = submit(own_app, form_values(gpu_type="h200", num_gpus="4"))
     assert answer["error"] is None
     native = answer["yaml"]["script"]["native"]
-    assert native[2:5] == ["--gpus-per-node=h200:2", "--constraint=ib&(x86|arm)", "--nodes=2"]
+    assert native[2:6] == ["--gpus-per-node=h200:2", "--constraint=ib&(x86|arm)", "--nodes=2", "--ntasks-per-node=1"]
+    assert native[-3:] == ["--no-requeue", "--no-kill", "--exclusive"]
     assert not [flag for flag in native if flag.startswith("--gres")]
 
 

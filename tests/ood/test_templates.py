@@ -55,11 +55,16 @@ def test_the_account_is_staged_whatever_ondemand_calls_it(local_app: Path, field
     assert render_session(local_app, FORM | {field: "ucb-general"})["context"]["account"] == "ucb-general"
 
 
-def test_only_the_fits_of_the_chosen_model_are_staged(alpine_app: Path) -> None:
+def test_the_fits_of_the_chosen_model_are_staged_and_those_of_the_others_here(alpine_app: Path) -> None:
+    """A session may switch to another model, on the GPUs that it has."""
     catalogue = json.loads((alpine_app / "catalogue.json").read_text())
-    for model, fits in [("qwen3-8b", {"qwen3-8b": catalogue["fits"]["qwen3-8b"]}), ("other", {})]:
-        staged = render_session(alpine_app, form_values(model=model, typed_model="owner/name"))
-        assert staged["catalogue"] == catalogue | {"fits": fits}
+    for model in ("qwen3-8b", "other"):
+        values = form_values(model=model, typed_model="owner/name")
+        staged = render_session(alpine_app, values)
+        type_name, count = values["gpu_type"], str(values["num_gpus"])
+        here = {name: {type_name: {count: fits[type_name][count]}} for name, fits in catalogue["fits"].items()}
+        own = {model: catalogue["fits"][model]} if model in catalogue["fits"] else {}
+        assert staged["catalogue"] == catalogue | {"fits": here | own}
 
 
 def test_a_model_that_the_person_typed_is_staged_as_typed(local_app: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from llm_hoster.catalogue.compiled import Catalogue
+from llm_hoster.catalogue.compiled import Catalogue, Network
 from llm_hoster.catalogue.compiler import compile_catalogue
 from llm_hoster.catalogue.site import Allocation, Defaults, Engine, GpuType, Partition, Qos, Site
 from llm_hoster.launch.form import render_form
@@ -54,15 +54,13 @@ def test_alpine_has_its_allocations_and_no_command_that_is_not_documented() -> N
     assert (site.balance_command, site.portal_command) == ([], None)
 
 
-def test_the_h100_machines_offer_one_gpu_and_know_their_network() -> None:
+def test_the_h100_machines_offer_one_machine_and_both_and_know_their_network() -> None:
     site, catalogue = compiled("config/sites/azure-h100.yml")
-    assert [(gpu_type, list(counts)) for gpu_type, counts in catalogue.offers.items()] == [("h100-nvl", ["1"])]
+    assert [(gpu_type, list(counts)) for gpu_type, counts in catalogue.offers.items()] == [("h100-nvl", ["1", "2"])]
+    both = catalogue.offers["h100-nvl"]["2"]
+    assert (both.nodes, both.gres, both.cores, both.exclusive) == (2, "gpu:h100:1", 40, True)
+    assert catalogue.site.network == Network(interface="eth0", private=False, env={"NCCL_IB_DISABLE": "1"})
     assert site.gpu_types[0].memory_gib == 93
-    assert catalogue.engines[0].env == {
-        "GLOO_SOCKET_IFNAME": "eth0",
-        "NCCL_SOCKET_IFNAME": "eth0",
-        "NCCL_IB_DISABLE": "1",
-    }
     names = {model.name for model in catalogue.models}
     assert "gpt-oss-120b" in names
     assert "llama-3.1-405b-fp8" not in names

@@ -18,7 +18,10 @@ COMMANDS = {
     "models": "llm_hoster.models_command.group:models",
     "price": "llm_hoster.catalogue.price_command:price",
     "serve": "llm_hoster.engine.serve:serve",
+    "status": "llm_hoster.status_command.command:status",
+    "switch": "llm_hoster.switch_command:switch",
     "verify": "llm_hoster.engine.verify:verify",
+    "warm": "llm_hoster.engine.warm:warm",
 }
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
 
-from llm_hoster.catalogue.choice import Choice, FormValues, choose
-from llm_hoster.catalogue.compiled import Catalogue
+from llm_hoster.catalogue.choice import Choice, FormValues, choose, variants_by_change
+from llm_hoster.catalogue.compiled import Catalogue, Model
 from llm_hoster.errors import SessionError
 
 
@@ -40,6 +40,20 @@ class Session(Choice):
     def is_typed(self) -> bool:
         """Whether the person typed the model: then nobody has judged yet whether it fits."""
         return self.verdict is None
+
+    def models_here(self) -> list[Model]:
+        """Give the models of the catalogue that fit the session's GPUs as published or otherwise, in its order."""
+        place = (self.gpu_type.name, str(self.num_gpus))
+        variants = variants_by_change(
+            [each.name for each in self.catalogue.quantizations],
+            [each.name for each in self.catalogue.presets],
+            (self.quantization, self.preset),
+        )
+        return [
+            model
+            for model in self.catalogue.models
+            if any(self.catalogue.verdict(model.name, *place, "/".join(each)).fits for each in variants)
+        ]
 
     @classmethod
     def from_file(cls, path: Path) -> Session:

@@ -24,6 +24,10 @@ class RuntimePaths:
     def state_path(self) -> Path:
         return self.runtime_dir / "state.json"
 
+    @property
+    def control_path(self) -> Path:
+        return self.runtime_dir / "control.sock"
+
 
 @dataclass(frozen=True)
 class WebSettings(RuntimePaths):

@@ -50,6 +50,7 @@ class FormValues:
     preset: str = "interactive"
     lora_folder: str = ""
     idle_minutes: str = "0"
+    chain_length: str = "1"
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,8 @@ class Choice:
     preset: str
     lora_folder: str
     idle_minutes: int
+    # How many sessions in a row, this one counted.
+    chain_length: int
 
 
 def choose(catalogue: Catalogue, values: FormValues) -> Choice:
@@ -98,6 +101,7 @@ class _Lookup:
         if values.model != OTHER_MODEL:
             verdict = self._verdict(model, context_length)
         qos = self._qos(offer)
+        self._check_chain(qos)
         self._check_texts()
         engine_name = model.engine or gpu_type.engine
         return Choice(
@@ -115,6 +119,7 @@ class _Lookup:
             preset=preset,
             lora_folder=values.lora_folder,
             idle_minutes=int(values.idle_minutes),
+            chain_length=int(values.chain_length),
         )
 
     def _gpu_type(self) -> GpuType:
@@ -165,11 +170,14 @@ class _Lookup:
 
     def _verdict(self, model: Model, context_length: int | None) -> Verdict:
         values, sentences = self.values, self.catalogue.sentences
+        fits = self.catalogue.fits[model.name]
 
         def look_up(place: PlaceNames, variant: VariantNames) -> Verdict:
-            return self.catalogue.verdict(model.name, *place, "/".join(variant))
+            return fits[place[0]][place[1]]["/".join(variant)]
 
         def holds(place: PlaceNames, variant: VariantNames) -> bool:
+            if place[1] not in fits.get(place[0], {}):
+                return False  # The node knows other models at the session's own place only.
             verdict = look_up(place, variant)
             return verdict.fits and (context_length or 0) <= verdict.max_model_len
 
@@ -202,6 +210,13 @@ class _Lookup:
                 raise self._refusal("hours", **texts)
             raise self._refusal("hours_of_qos", qos=longest.name, **texts)
         return qos
+
+    def _check_chain(self, qos: OfferQos) -> None:
+        value = self.values.chain_length
+        if WHOLE_NUMBER.fullmatch(value) and 1 <= int(value) <= qos.chain_max:
+            return
+        kind = "chain_length" if qos.chain_max > 1 else "chain_of_one"
+        raise self._refusal(kind, value=shown(value), place=self._place(), longest=str(qos.chain_max))
 
     def _check_texts(self) -> None:
         values = self.values

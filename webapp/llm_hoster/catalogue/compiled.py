@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 Accelerator = Literal["cuda", "rocm", "cpu"]
+Loader = Literal["runai_streamer", "fastsafetensors", "instanttensor"]
 OTHER_MODEL = "other"  # what the form's field `model` says when the person types one
 
 
@@ -30,6 +31,14 @@ class Allocation(Entry):
     period: str
 
 
+class Network(Entry):
+    """How the nodes of one job reach each other. `env` is for NCCL, Gloo and UCX."""
+
+    interface: str
+    private: bool
+    env: dict[str, str]
+
+
 class SiteValues(Entry):
     name: str
     cluster: str
@@ -42,11 +51,18 @@ class SiteValues(Entry):
     proxy: Literal["rnode", "node"]
     ports: Annotated[list[int], Field(min_length=2, max_length=2)] | None
     hf_offline: bool
+    # Models for everybody, in the layout of the Hugging Face cache, which jobs only read.
+    shared_models: str | None = None
     core_weight: float
     app: str
     portal_command: str | None
     balance_command: list[str]
     allocations: list[Allocation]
+    network: Network | None = None
+    # A folder on the node for a copy of the model; None = it is read from where it lies.
+    stage_dir: str | None = None
+    # None = vLLM's own.
+    loader: Loader | None = None
 
 
 class Engine(Entry):
@@ -71,6 +87,8 @@ class Model(Entry):
     max_model_len: int | None
     engine: str | None
     args: list[str]
+    # Whether vLLM may run the program code that lies beside its weights.
+    trust_remote_code: bool = False
 
 
 class GpuType(Entry):
@@ -87,6 +105,8 @@ class OfferQos(Entry):
     name: str | None
     max_hours: int
     su_per_hour: float
+    # How many sessions one person may have in a row: of two, one loads while the other still serves.
+    chain_max: int = 1
 
 
 class Offer(Entry):
@@ -98,6 +118,8 @@ class Offer(Entry):
     nodes: Annotated[int, Field(ge=1)]
     cores: int  # of each node
     memory_gib: Annotated[int, Field(ge=1)]  # of each node
+    # Whether nobody else may be on its nodes.
+    exclusive: bool = False
     qos: Annotated[list[OfferQos], Field(min_length=1)]
 
 

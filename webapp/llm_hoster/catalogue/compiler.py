@@ -95,6 +95,7 @@ def _site_values(site: Site, site_path: Path) -> compiled.SiteValues:
         proxy=site.proxy,
         ports=[site.ports.first, site.ports.last] if site.ports else None,
         hf_offline=site.hf_offline,
+        shared_models=_absolute(site.shared_models, site_path) if site.shared_models else None,
         core_weight=site.core_weight,
         app=site.app,
         portal_command=site.portal_command,
@@ -102,6 +103,9 @@ def _site_values(site: Site, site_path: Path) -> compiled.SiteValues:
         allocations=[
             compiled.Allocation(accounts=each.accounts, su=each.su, period=each.period) for each in site.allocations
         ],
+        network=compiled.Network(**site.network.model_dump()) if site.network else None,
+        stage_dir=site.stage_dir,
+        loader=site.loader,
     )
 
 
@@ -131,6 +135,7 @@ def _model(subject: Subject) -> compiled.Model:
         max_model_len=model.max_model_len,
         engine=model.engine,
         args=model.args,
+        trust_remote_code=model.trust_remote_code,
     )
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 MILLIONTHS = 10**6
+# The least time for which two sessions in a row run side by side.
+OVERLAP_MINUTES = 10
 
 
 def price_su(
@@ -18,6 +20,11 @@ def price_su(
 def su_text(su_per_hour: float, hours: float = 1) -> str:
     """Write hours at a rate with one decimal, half up: counted in millionths, so that the form's script agrees."""
     return _tenths(round(su_per_hour * MILLIONTHS) * hours, MILLIONTHS)
+
+
+def minutes_text(su_per_hour: float, minutes: int) -> str:
+    """Write minutes at a rate, as `su_text` does hours."""
+    return _tenths(round(su_per_hour * MILLIONTHS) * minutes, 60 * MILLIONTHS)
 
 
 def share_text(su: float, allocation_su: float) -> str:

@@ -53,6 +53,13 @@ CHOICE_SENTENCES = {
     "account": "Account %{value} is malformed: use letters, digits, '.', '_' and '-' only.",
     "reservation": "Reservation %{value} is malformed: use letters, digits, '.', '_' and '-' only.",
     "lora_folder": "LoRA folder %{value} is not the path of a folder that begins with /: correct it or leave it empty.",
+    "chain_length": (
+        "Number of sessions in a row %{value} is not possible on %{place}: choose a whole number from 1 to %{longest}."
+    ),
+    "chain_of_one": (
+        "Number of sessions in a row %{value} is not possible: %{place} has room for one session of yours at a time. "
+        "Choose 1."
+    ),
     "idle_minutes": "Stop when idle for %{value} minutes is not possible: choose a whole number from 0 to %{longest}.",
 }
 

@@ -7,13 +7,14 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from llm_hoster.catalogue.arguments import wrong_argument
-from llm_hoster.catalogue.compiled import Accelerator
+from llm_hoster.catalogue.compiled import Accelerator, Loader
 from llm_hoster.catalogue.document import Document
 from llm_hoster.catalogue.text import (
     AnyPath,
     Argument,
     Constraint,
     GresName,
+    InterfaceName,
     Line,
     Name,
     NodePath,
@@ -29,6 +30,7 @@ Size = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 TcpPort = Annotated[int, Field(ge=1024, le=65535)]
 
 IDLE_MINUTES_MAX = 1440
+CHAIN_MAX = 20
 BYTES_PER_GB = 10**9
 BYTES_PER_GIB = 2**30
 
@@ -51,6 +53,14 @@ class Engine(Part):
     target: AnyPath | None = None
     accelerator: Accelerator
     args: list[Argument] = Field(default=[])
+    env: dict[Variable, str] = Field(default={})
+
+
+class Network(Part):
+    """How the nodes of one job reach each other."""
+
+    interface: InterfaceName
+    private: bool = False
     env: dict[Variable, str] = Field(default={})
 
 
@@ -143,6 +153,11 @@ class Site(Part):
     portal_command: NodePath | None = None
     models: AnyPath = "models.yml"
     found_models: AnyPath | None = None
+    shared_models: AnyPath | None = None
+    network: Network | None = None
+    stage_dir: NodePath | None = None
+    loader: Loader | None = None
+    chain_max: Annotated[int, Field(ge=1, le=CHAIN_MAX)] = 4
     core_weight: Weight
     defaults: Defaults
     engines: Annotated[list[Engine], Field(min_length=1)]
@@ -152,6 +167,17 @@ class Site(Part):
 
     def partition_of(self, gpu_type: GpuType) -> Partition:
         return next(each for each in self.partitions if each.name == gpu_type.partition)
+
+    def takes_whole_nodes(self, nodes: int) -> bool:
+        """Whether a job on so many nodes must be alone there: what vLLM and Ray open would else be others' to reach."""
+        return nodes > 1 and not (self.network and self.network.private)
+
+    def cores_for(self, gpu_type: GpuType, num_gpus: int) -> int:
+        """Give the cores of all nodes that a launch takes."""
+        partition = self.partition_of(gpu_type)
+        nodes = partition.nodes_for(num_gpus)
+        whole = nodes * partition.cores_per_node
+        return whole if self.takes_whole_nodes(nodes) else num_gpus * gpu_type.cores_per_gpu
 
     def accelerator_of(self, engine_name: str) -> Accelerator:
         return next(each.accelerator for each in self.engines if each.name == engine_name)
@@ -208,6 +234,9 @@ def _check_gpu_type(document: Document[Site], site: Site, index: int, gpu_type: 
         right = _right_count(gpu_type, partition, num_gpus)
         if right is not None:
             document.fault((*here, "num_gpus", position), num_gpus, right)
+        elif partition.nodes_for(num_gpus) > 1 and site.network is None:
+            expected = f"1, or `network` with the interface on which the nodes of {partition.name} reach each other"
+            document.fault((*here, "max_nodes"), gpu_type.max_nodes, expected)
     if partition.memory_gib(min(gpu_type.num_gpus) * gpu_type.cores_per_gpu) < 1:
         expected = f"cores with 1 GiB of memory or more on {partition.name}, because Slurm reads 0 as all there is"
         document.fault((*here, "cores_per_gpu"), gpu_type.cores_per_gpu, expected)

@@ -31,6 +31,9 @@ Line = Annotated[str, _matching(r"(?=.*\S)[^\x00-\x1f\x7f]+", "one line of text 
 GresName = Annotated[
     str, _matching(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", "a type of gres.conf: letters, digits, '.', '_' and '-'")
 ]
+InterfaceName = Annotated[
+    str, _matching(r"[A-Za-z][A-Za-z0-9._-]{0,14}", "a network interface as `ip address` names it, such as ib0 or eth0")
+]
 OptionalLine = Annotated[str, _matching(r"[^\x00-\x1f\x7f]*", "one line of text, or an empty one")]
 Url = Annotated[str, _matching(r"https?://[^\s\"'<>]+", "an address that begins with https:// or http://")]
 # Nothing expands a `~` on the node: it would become a folder of that name beside the file it is written in.

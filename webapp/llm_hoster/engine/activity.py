@@ -1,70 +1,61 @@
-"""Whether anybody asks the model: vLLM's own figures know it, however a question came and whoever has died since."""
+"""When the session ends because nobody asks anything: it says so some minutes before, and a word is enough to stay."""
 
 from __future__ import annotations
 
-import re
 import time
-from pathlib import Path
 
-from llm_hoster.engine.job_log import say
+from llm_hoster.engine.pulse import Look
 
-METRICS_TIMEOUT_S = 2.0
-LOOK_INTERVAL_S = 30.0
-RUNNING = {"num_requests_running", "num_requests_waiting"}
-FIGURE = re.compile(
-    r"^vllm:(num_requests_running|num_requests_waiting|prompt_tokens_total|generation_tokens_total"
-    r"|request_success_total)(?:\{.*\})? ([-+.\w]+)$",
-    re.MULTILINE,
-)
+# How long before the end people are told.
+NOTICE_S = 120.0
 
 
 class Activity:
-    """Owned by one thread; the time without a question begins with this object."""
+    """Counted by vLLM's own figures, however a question came. Owned by one thread."""
 
-    def __init__(self, socket_path: Path, idle_s: float) -> None:
+    def __init__(self, idle_s: float) -> None:
         self.idle_s = idle_s
-        self.interval_s = min(LOOK_INTERVAL_S, idle_s / 4)
-        self._socket_path = socket_path
-        self._busy_at = self._looked_at = time.monotonic()
-        self._counted = 0.0
-        self._has_complained = False
+        self._notice_s = min(NOTICE_S, idle_s / 2)
+        self._asked_at = time.monotonic()
+        self._ended = 0
+        self._was_open = False
+        self._look: Look | None = None
 
-    def has_been_idle(self) -> bool:
-        """Look at vLLM when it is time to; True when it was not asked for `idle_s`. Never too early, nor on a guess."""
-        now = time.monotonic()
-        if now - self._looked_at < self.interval_s:
-            return False
-        self._looked_at = now
-        figures = self._read()
-        counted = sum(value for name, value in figures if name not in RUNNING)
-        is_running = any(value > 0 for name, value in figures if name in RUNNING)
-        if not figures:
-            self._complain_once()
-        if not figures or is_running or counted != self._counted:
-            self._busy_at, self._counted = now, counted
-        return now - self._busy_at >= self.idle_s
+    def touch(self) -> None:
+        """Somebody is here, or the engine could not be asked until now."""
+        self._asked_at = time.monotonic()
 
-    def _complain_once(self) -> None:
-        if not self._has_complained:
-            say(
-                "engine",
-                "vLLM does not tell whether it is asked: while that is so, the session does not stop when idle",
-            )
-        self._has_complained = True
+    def take(self, look: Look | None) -> None:
+        """Take what the pulse saw last. Where it saw nothing, nobody is taken to be idle."""
+        if look is None or look is self._look:
+            return
+        self._look = look
+        if look.figures is None:
+            self._asked_at = look.at
+            return
+        ended = look.figures.requests_ended - look.canaries
+        # What was open at the last look may have ended just now.
+        if self._was_open or look.figures.are_requests_open or ended != self._ended:
+            self._asked_at = look.at
+        self._was_open, self._ended = look.figures.are_requests_open, ended
 
-    def _read(self) -> list[tuple[str, float]]:
-        """Nothing where vLLM does not answer in time, or keeps no figures."""
-        # Imported here: urllib3 takes longer to load than all that must happen before vLLM starts.
-        from urllib3.exceptions import HTTPError
+    @property
+    def is_over(self) -> bool:
+        """Never on a guess: the engine was looked at after the time was over."""
+        return self._look is not None and self._look.at - self._asked_at >= self.idle_s
 
-        from llm_hoster.engine.connection import EnginePool
+    def ends_at(self) -> float | None:
+        """Give the end in Unix seconds once it is near, else None."""
+        left_s = self._left_s()
+        return time.time() + max(left_s, 0.0) if left_s <= self._notice_s else None
 
-        try:
-            answer = EnginePool(self._socket_path).request("GET", "/metrics", timeout=METRICS_TIMEOUT_S)
-        except (HTTPError, OSError):
-            return []
-        text = answer.data.decode(errors="replace") if answer.status == 200 else ""
-        return [(name, float(value)) for name, value in FIGURE.findall(text)]
+    def due_at(self) -> float:
+        """Give the time, in Unix seconds, at which people must be told, or after that the end."""
+        left_s = self._left_s()
+        return time.time() + (left_s if left_s <= self._notice_s else left_s - self._notice_s)
+
+    def _left_s(self) -> float:
+        return self._asked_at + self.idle_s - time.monotonic()
 
 
 def idle_sentence(idle_s: float) -> str:

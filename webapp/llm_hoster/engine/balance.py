@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-import os
+import shutil
 import signal
 import subprocess
 import threading
@@ -19,6 +19,8 @@ from llm_hoster.errors import SessionError
 
 INTERVAL_S = 600.0
 TIMEOUT_S = 10.0
+# For what has left the command's group and holds its output.
+SLACK_S = 1.0
 FILE = "balance.json"
 ACCOUNT = "{account}"
 
@@ -69,22 +71,27 @@ class BalanceWatch:
             self._has_complained = True
 
     def _ask(self) -> float:
-        with subprocess.Popen(  # noqa: S603 - the site's own command, as a list
-            self._command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        ) as process:
-            try:
-                output, _ = process.communicate(timeout=self._timeout_s)
-            except subprocess.TimeoutExpired:
-                with contextlib.suppress(ProcessLookupError):  # With all that it started.
-                    os.killpg(process.pid, signal.SIGKILL)
-                raise SessionError(f"it did not end within {self._timeout_s:.0f} s") from None
-        if process.returncode != 0:
-            raise SessionError(f"it ended with exit status {process.returncode}")
-        return _parse(output)
+        if shutil.which(self._command[0]) is None:
+            raise SessionError(f"there is no program {self._command[0]}")
+        # `timeout` ends all that the command has started with it. A session of its own would do that too, but then the
+        # supervisor would take it for a stray process of vLLM's (guard.py).
+        command = ["timeout", "--signal=KILL", str(self._timeout_s), *self._command]
+        try:
+            done = subprocess.run(  # noqa: S603 - the site's own command, as a list
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                timeout=self._timeout_s + SLACK_S,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise SessionError("it left something behind that goes on") from None
+        if done.returncode == -signal.SIGKILL:
+            raise SessionError(f"it did not end within {self._timeout_s:.0f} s, or was killed")
+        if done.returncode != 0:
+            raise SessionError(f"it ended with exit status {done.returncode}")
+        return _parse(done.stdout)
 
 
 def _parse(output: bytes) -> float:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import signal
 import subprocess
 import threading
 from collections import deque
@@ -15,6 +14,8 @@ from typing import IO
 
 KEPT_LINES = 2000
 LOG_LIMIT_BYTES = 4 * 1024 * 1024
+# It only finds out whether there is anybody.
+NO_SIGNAL = 0
 # tqdm redraws its bar with \r, and each of them is a line for us.
 LINE_END = re.compile(rb"[\r\n]+")
 
@@ -37,11 +38,13 @@ class Child:
         self._on_end = on_end
         self._process: subprocess.Popen[bytes] | None = None
         self._reader: threading.Thread | None = None
+        self._is_gone = True
 
     def start(
         self, command: Sequence[str], environment: Mapping[str, str], *, cwd: Path, pass_fds: Sequence[int] = ()
     ) -> None:
-        """Raise OSError when there is no such program."""
+        """Raise OSError when there is no such program. One that has ended may be started again."""
+        self.lines.clear()
         self._process = subprocess.Popen(  # noqa: S603 - a list, made by us
             command,
             env=environment,
@@ -52,6 +55,7 @@ class Child:
             start_new_session=True,
             pass_fds=pass_fds,
         )
+        self._is_gone = False
         self._reader = threading.Thread(target=self._read, name=f"{self.name} output", daemon=True)
         self._reader.start()
         threading.Thread(target=self._wait, name=f"{self.name} end", daemon=True).start()
@@ -70,14 +74,23 @@ class Child:
     def is_running(self) -> bool:
         return self._process is not None and self._process.returncode is None
 
-    def signal_group(self, number: signal.Signals) -> None:
+    def signal_group(self, number: int) -> None:
         """Signal the process and all that it started, also when it has itself ended."""
-        if self._process is not None:
-            with contextlib.suppress(ProcessLookupError):  # All have ended.
-                os.killpg(self._process.pid, number)
+        if self._process is None or self._is_gone:
+            return
+        try:
+            os.killpg(self._process.pid, number)
+        except (ProcessLookupError, PermissionError):  # Nobody has the number any more, or another user.
+            self._is_gone = not self.is_running
 
     def group_is_gone(self) -> bool:
-        if self._process is None:
+        """
+        Say whether all have ended.
+
+        Ask now and then of one that has itself ended: once its group is gone another may get the number, and only who
+        has seen it gone leaves that one alone.
+        """
+        if self._process is None or self._is_gone:
             return True
         if self._process.returncode is None:
             return False
@@ -85,11 +98,8 @@ class Child:
         with contextlib.suppress(ChildProcessError):
             while os.waitpid(-self._process.pid, os.WNOHANG)[0]:
                 pass
-        try:
-            os.killpg(self._process.pid, 0)
-        except ProcessLookupError:
-            return True
-        return False
+        self.signal_group(NO_SIGNAL)
+        return self._is_gone
 
     def _read(self) -> None:
         assert self._process is not None and self._process.stdout is not None  # noqa: S101 - start comes first
@@ -112,6 +122,7 @@ class Child:
     def _wait(self) -> None:
         assert self._process is not None and self._reader is not None  # noqa: S101 - start comes first
         self._process.wait()
+        self.group_is_gone()
         # A descendant that holds the pipe must not delay the news.
         self._reader.join(timeout=0.5)
         self._on_end()
@@ -145,10 +156,12 @@ class BoundedLog:
         self._size += len(chunk)
 
     def _open(self) -> None:
+        """Go on where there is one: the end of a former run says why there is another."""
         self._size = 0
         with contextlib.suppress(OSError):
-            descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-            self._file = os.fdopen(descriptor, "wb", buffering=0)
+            descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+            self._file = os.fdopen(descriptor, "ab", buffering=0)
+            self._size = os.fstat(descriptor).st_size
 
     def _close(self) -> None:
         if self._file is not None:

@@ -51,11 +51,11 @@ class EnginePool(HTTPConnectionPool):
         )
 
 
-class EngineCall:
-    """One request to vLLM that another thread may abort, also while vLLM has not begun to answer."""
+class Call:
+    """One request that another thread may abort, also while nobody has begun to answer it."""
 
-    def __init__(self, socket_path: Path, *, silence_timeout_s: float | None = None) -> None:
-        self._connection = EngineConnection("engine", timeout=silence_timeout_s, socket_path=str(socket_path))
+    def __init__(self, connection: HTTPConnection, silence_timeout_s: float | None) -> None:
+        self._connection = connection
         self._silence_timeout_s = silence_timeout_s
         self._socket: socket.socket | None = None
         self._response: BaseHTTPResponse | None = None
@@ -101,3 +101,11 @@ class EngineCall:
         if not events:
             raise TimeoutError("vLLM is silent")
         return any(descriptor == self._socket.fileno() for descriptor, _ in events)
+
+
+class EngineCall(Call):
+    """A request to vLLM."""
+
+    def __init__(self, socket_path: Path, *, silence_timeout_s: float | None = None) -> None:
+        connection = EngineConnection("engine", timeout=silence_timeout_s, socket_path=str(socket_path))
+        super().__init__(connection, silence_timeout_s)

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import time
 from collections.abc import Callable, Sequence
 
 from llm_hoster.engine.child import Child
 from llm_hoster.engine.guard import kill_descendants
+from llm_hoster.engine.slurm import ask_job
 
 GRACE_S = 5.0
-SQUEUE_TIMEOUT_S = 3.0
+# There are five seconds for all that a session does at its end.
+REASON_TIMEOUT_S = 3.0
 # Slurm ends a job some seconds after its limit, never before; clocks of two machines may differ by a little.
 CLOCK_SLACK_S = 2.0
 # squeue's words for a job that Slurm ends for no reason of its own: somebody asked for it.
@@ -40,19 +41,7 @@ def reason_of_end(
 def ask_slurm_reason() -> str | None:
     """squeue's word for why our job ends: TimeLimit, NodeDown, or "None" when cancelled; None if it is silent."""
     job_id = os.environ.get("SLURM_JOB_ID")
-    if job_id is None:
-        return None
-    try:
-        answer = subprocess.run(  # noqa: S603 - a list, made by us
-            ["squeue", "--noheader", "--jobs", job_id, "--format", "%r"],  # noqa: S607 - sites install it anywhere
-            capture_output=True,
-            text=True,
-            timeout=SQUEUE_TIMEOUT_S,
-            check=True,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return answer.stdout.strip() or None
+    return None if job_id is None else ask_job(job_id, "%r", timeout_s=REASON_TIMEOUT_S)
 
 
 def end_processes(

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from llm_hoster.engine.leftovers import SHARED_MEMORY_RECORD, clear_leftovers, lock_folder
 from llm_hoster.errors import SessionError
 from llm_hoster.settings import RuntimePaths
 
@@ -31,29 +32,40 @@ class Folders(RuntimePaths):
         return self.runtime_dir / "t"
 
     @property
+    def shared_memory_path(self) -> Path:
+        return self.runtime_dir / SHARED_MEMORY_RECORD
+
+    @property
     def settings_path(self) -> Path:
         return self.runtime_dir / "settings.json"
 
 
 @contextmanager
 def runtime_dir_in(node_dir: Path) -> Iterator[Path]:
-    """Make a folder for its owner alone, and remove it at the end, also when the session does not come to run."""
+    """
+    Make a folder for its owner alone, and remove it at the end, also when the session does not come to run.
+
+    What sessions before us could not remove, because all of them was killed at once, is removed now.
+    """
     length = len(os.fsencode(node_dir)) + 1 + NAME_LENGTH
     if length > RUNTIME_DIR_LIMIT:
         raise SessionError(
             f"{node_dir}: too long for node_dir in site.yml. Folders in it would have paths of {length} bytes, and"
             f" vLLM's sockets allow {RUNTIME_DIR_LIMIT}. Name a node-local folder with a short path, such as /tmp."
         )
+    clear_leftovers(node_dir, NAME_PREFIX)
     try:
         path = Path(tempfile.mkdtemp(prefix=NAME_PREFIX, dir=node_dir))
     except OSError as error:
         raise _no_folder(node_dir, error) from error
     try:
         try:
+            lock = lock_folder(path)
             (path / "t").mkdir(mode=0o700)
         except OSError as error:
             raise _no_folder(node_dir, error) from error
         yield path
+        os.close(lock)
     finally:
         shutil.rmtree(path, ignore_errors=True)
 

@@ -8,21 +8,25 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 PR_SET_CHILD_SUBREAPER = 36
 
-# It reads process groups until the supervisor ends, however that comes about: then the pipe closes. It ignores the
-# signals that Slurm sends to all processes of a job at once, and a last line "done" sends it home.
+# Each line that it reads names all process groups of now, until the supervisor ends, however that comes about: then the
+# pipe closes. It ignores the signals that Slurm sends to all processes of a job at once; a line "done" sends it home.
 GUARD_SCRIPT = """
 trap '' TERM INT HUP
 groups=
 while read -r line; do
     [ "$line" = done ] && exit 0
-    groups="$groups -$line"
+    groups=$line
 done
 # shellcheck disable=SC2086 # one word for each group
 [ -n "$groups" ] && kill -s KILL -- $groups 2>/dev/null
+[ -f "$1/shared-memory" ] && while read -r file; do
+    case $file in /dev/shm/*/*) ;; /dev/shm/*) rm -f -- "$file" ;; esac
+done <"$1/shared-memory"
 rm -rf -- "$1"
 """
 
@@ -42,8 +46,13 @@ class Guard:
     def pid(self) -> int:
         return self._process.pid
 
-    def watch(self, group: int) -> None:
-        self._say(str(group))
+    @property
+    def is_running(self) -> bool:
+        return self._process.poll() is None
+
+    def watch(self, groups: Sequence[int]) -> None:
+        """These and no others: the number of one that has ended may soon be somebody else's."""
+        self._say(" ".join(f"-{group}" for group in groups))
 
     def release(self) -> None:
         """Everything has ended in order."""
@@ -65,27 +74,39 @@ def adopt_orphans() -> None:
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
-def kill_descendants(spared: set[int], timeout_s: float) -> None:
-    """Kill and reap what is left below this process, in whatever group or session it hides."""
+def kill_descendants(spared: set[int], timeout_s: float, *, spare_own_session: bool = False) -> None:
+    """
+    Kill and reap what is left below this process, in whatever group or session it hides.
+
+    `spare_own_session` is for one that goes on: squeue and the like run in our own session, which none that has left it
+    for one of its own can enter again.
+    """
+    spared = set(spared)
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
-        left = _children_of(os.getpid()) - spared
+        left = _children(os.getpid(), os.getsid(0) if spare_own_session else None) - spared
         if not left:
             return
         for pid in left:
-            with contextlib.suppress(ProcessLookupError, ChildProcessError):
+            try:
                 os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+            except PermissionError:  # A program that runs as another user: nothing of ours can end it.
+                spared.add(pid)
+            with contextlib.suppress(ChildProcessError):
                 os.waitpid(pid, os.WNOHANG)
         time.sleep(0.01)
 
 
-def _children_of(parent: int) -> set[int]:
+def _children(parent: int, but_of_session: int | None) -> set[int]:
     """Read /proc, which shows adopted children too."""
     children = set()
     for folder in Path("/proc").iterdir():
         if folder.name.isdigit():
             with contextlib.suppress(OSError):  # The process has ended meanwhile.
-                # The name in parentheses may hold spaces and parentheses; state and parent's id follow it.
-                if int((folder / "stat").read_text().rpartition(")")[2].split()[1]) == parent:
+                # The name in parentheses may hold spaces and parentheses.
+                _state, its_parent, _group, session = (folder / "stat").read_text().rpartition(")")[2].split()[:4]
+                if int(its_parent) == parent and int(session) != but_of_session:
                     children.add(int(folder.name))
     return children

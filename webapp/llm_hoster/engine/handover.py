@@ -28,9 +28,9 @@ class Handover:
     def endpoint_file(self) -> Path:
         return self.staged_root / "endpoint.json"
 
-    def write_endpoint(self, api_key: str) -> None:
+    def write_endpoint(self, api_key: str, served_model_name: str) -> None:
         """Write what a script of the owner's needs."""
-        values = {"base_url": self.base_url, "api_key": api_key, "model": self.served_model_name}
+        values = {"base_url": self.base_url, "api_key": api_key, "model": served_model_name}
         replace_file(self.endpoint_file, json.dumps(values))
 
     def write_card(self) -> None:

@@ -3,30 +3,32 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import secrets
 import socket
 import sys
 import time
 import traceback
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
 
-from llm_hoster.engine.adapter import Adapter, find_adapters
 from llm_hoster.engine.balance import BalanceWatch
-from llm_hoster.engine.command import build_command, build_environment, lasting_environment
-from llm_hoster.engine.container import bound_folders, real_source
-from llm_hoster.engine.engine_process import EngineProcess
+from llm_hoster.engine.chain import Chain, predecessors_adjustment
+from llm_hoster.engine.command import lasting_environment
+from llm_hoster.engine.fast_start import clean_up
 from llm_hoster.engine.file_limit import raise_file_limit
 from llm_hoster.engine.folders import Folders, make_cache_dir, make_data_dir, runtime_dir_in
 from llm_hoster.engine.handover import Handover
 from llm_hoster.engine.job_log import say
 from llm_hoster.engine.outcome import UNKNOWN_END, Charge, OutcomeFile
 from llm_hoster.engine.port import bind_port
-from llm_hoster.engine.serve_arguments import base_arguments, choice_arguments, source_of
+from llm_hoster.engine.predecessor import Predecessor, read_predecessor, require_wanted
+from llm_hoster.engine.pulse import HANG_S
+from llm_hoster.engine.session_planner import SessionPlanner
+from llm_hoster.engine.state import ServedModel
 from llm_hoster.engine.supervisor import FAILED_STAY_S, Supervisor
 from llm_hoster.engine.web_process import WebProcess
 from llm_hoster.errors import LLMHosterError, SessionError
@@ -48,29 +50,56 @@ OUTCOME = "outcome.json"
     show_default=True,
     help="Seconds that the pages stay up to tell why vLLM failed, before the job ends.",
 )
-def serve(failed_stay_s: float) -> None:
+@click.option(
+    "--hang",
+    "hang_s",
+    type=float,
+    default=HANG_S,
+    show_default=True,
+    help="Seconds without a sign of life after which vLLM is taken to hang, and started again.",
+)
+@click.option(
+    "--overlap",
+    "overlap_min",
+    type=click.IntRange(min=1),
+    help="Of sessions in a row: minutes before the end at which the next one may start. Default: what the start took "
+    "and ten more, at most a quarter of the hours.",
+)
+def serve(failed_stay_s: float, hang_s: float, overlap_min: int | None) -> None:
     """Serve the session that is staged in the current folder, until it is stopped."""
     os.umask(0o077)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # vLLM draws bars, and a node's locale may be C.
     staged_root = Path.cwd()
     charge = Charge(started_at=time.time(), ends_at=time.time(), su_per_hour=0.0, su_estimate=0.0)
     try:
         session = Session.from_file(staged_root / "session.json")
         charge = _charge(session)
-        status = _serve(staged_root, session, charge, failed_stay_s)
-    except LLMHosterError as error:
-        OutcomeFile(staged_root / OUTCOME, charge, staged_root / ENGINE_LOG).write(str(error), has_ended=True)
-        raise
+        predecessor = read_predecessor(staged_root)
+        if predecessor is not None:
+            require_wanted(staged_root, predecessor)
+        status = _serve(staged_root, session, charge, predecessor, failed_stay_s, hang_s, overlap_min)
+    except (LLMHosterError, OSError) as error:
+        sentence = str(error) if isinstance(error, LLMHosterError) else f"A file cannot be read or written: {error}."
+        OutcomeFile(staged_root / OUTCOME, charge, staged_root / ENGINE_LOG).write(sentence, has_ended=True)
+        raise SessionError(sentence) from error
     sys.exit(status)
 
 
-def _serve(staged_root: Path, session: Session, charge: Charge, failed_stay_s: float) -> int:
+def _serve(
+    staged_root: Path,
+    session: Session,
+    charge: Charge,
+    predecessor: Predecessor | None,
+    failed_stay_s: float,
+    hang_s: float,
+    overlap_min: int | None,
+) -> int:
     site = session.catalogue.site
     # What can be refused is refused here, before the long part begins.
-    _require_one_node(session)
     password = _read_secret(staged_root / "secret")
     cache_dir = make_cache_dir(expand_path(site.cache_dir))
     make_data_dir(expand_path(site.data_dir))
-    adapters = find_adapters(Path(session.lora_folder), session.model.name) if session.lora_folder else []
     parsers = _check_typed_model(session, charge, staged_root, cache_dir) if session.is_typed else []
     raise_file_limit()
     listener = bind_port((site.ports[0], site.ports[1]) if site.ports else None)
@@ -83,61 +112,74 @@ def _serve(staged_root: Path, session: Session, charge: Charge, failed_stay_s: f
     )
     with runtime_dir_in(expand_path(site.node_dir)) as runtime_dir:
         folders = Folders(runtime_dir, cache_dir)
-        engine = _engine(session, adapters, parsers, folders, staged_root / ENGINE_LOG)
+        planner = SessionPlanner(session, folders, staged_root, parsers)
+        api_key = predecessor.api_key if predecessor else f"sk-llmh-{secrets.token_urlsafe(32)}"
+        chain = _chain(session, charge, handover, predecessor, api_key, overlap_min)
         supervisor = Supervisor(
-            engine,
+            planner,
+            planner.plan({}, predecessors_adjustment(predecessor)),
             folders,
             charge,
             staged_root / OUTCOME,
+            staged_root / ENGINE_LOG,
+            on_model=lambda model: _follow_model(handover, api_key, model),
+            chain=chain,
             failed_stay_s=failed_stay_s,
             idle_s=session.idle_s,
+            hang_s=hang_s,
         )
         supervisor.catch_signals()
         try:
             # First of all, and before the imports that only the pages need: vLLM's start is the long part.
             supervisor.start_engine()
-            api_key = f"sk-llmh-{secrets.token_urlsafe(32)}"
-            handover.write_endpoint(api_key)
+            handover.write_endpoint(api_key, session.model.name)
             _write_settings(session, charge, folders, handover, password=password, api_key=api_key)
-            supervisor.start_web(_web_process(listener, folders, handover))
+            supervisor.start_web(_web_process(listener, folders, handover, chain))
             _watch_balance(site.balance_command, folders)
             return supervisor.run()
-        except OSError as error:
-            raise SessionError(f"The session's files cannot be written: {error}.") from error
         finally:
             supervisor.close("The session could not be served. output.log in its folder says why.")
+            clean_up(site)
 
 
-def _web_process(listener: socket.socket, folders: Folders, handover: Handover) -> WebProcess:
+def _follow_model(handover: Handover, api_key: str, model: ServedModel) -> None:
+    """Scripts find the model of now in the endpoint's file. A full home folder must not end the session."""
+    try:
+        handover.write_endpoint(api_key, model.name)
+    except OSError as error:
+        say("session", f"{handover.endpoint_file} cannot be written: {error.strerror}")
+
+
+def _chain(
+    session: Session,
+    charge: Charge,
+    handover: Handover,
+    predecessor: Predecessor | None,
+    api_key: str,
+    overlap_min: int | None,
+) -> Chain | None:
+    """Give None for a session that has none before it and none after it."""
+    if session.chain_length == 1 and predecessor is None:
+        return None
+    return Chain(
+        handover,
+        api_key,
+        predecessor,
+        chain_length=session.chain_length,
+        hours=session.hours,
+        started_at=charge.started_at,
+        overlap_min=overlap_min,
+    )
+
+
+def _web_process(listener: socket.socket, folders: Folders, handover: Handover, chain: Chain | None) -> WebProcess:
     return WebProcess(
         listener,
         folders.settings_path,
         handover.staged_root / WEB_LOG,
         cwd=folders.runtime_dir,
-        hand_over=lambda: _hand_over(handover),
+        hand_over=lambda: _hand_over(handover, chain),
     )
-
-
-def _engine(
-    session: Session, adapters: Sequence[Adapter], parsers: Sequence[str], folders: Folders, log: Path
-) -> EngineProcess:
-    environment = build_environment(os.environ, session.engine, folders, hf_offline=session.catalogue.site.hf_offline)
-    source, bound = source_of(session), list[Path]()
-    if session.engine.kind == "apptainer":
-        source = real_source(source)
-        adapters = [replace(adapter, folder=adapter.folder.resolve()) for adapter in adapters]
-        bound = bound_folders([Path(source), *(adapter.folder for adapter in adapters)])
-    arguments = base_arguments(source, session.model.name, folders) + choice_arguments(session, adapters, parsers)
-    command = build_command(session.engine, arguments, bound, folders, environment)
-    return EngineProcess(command, environment, folders, log)
-
-
-def _require_one_node(session: Session) -> None:
-    if session.offer.nodes > 1:
-        raise SessionError(
-            f"{session.num_gpus} x {session.gpu_type.name} lie on {session.offer.nodes} nodes, and this version of "
-            "LLM Hoster serves on one node only. Choose fewer GPUs, or a GPU type with more memory."
-        )
 
 
 def _check_typed_model(session: Session, charge: Charge, staged_root: Path, cache_dir: Path) -> list[str]:
@@ -179,9 +221,16 @@ def _watch_balance(command: list[str], folders: Folders) -> None:
 
 def _charge(session: Session) -> Charge:
     """Slurm tells start and end where it is new enough; else the job is taken to have started now."""
-    started_at = float(os.environ.get("SLURM_JOB_START_TIME") or time.time())
-    ends_at = float(os.environ.get("SLURM_JOB_END_TIME") or started_at + session.hours * 3600)
+    started_at = _unix_time("SLURM_JOB_START_TIME") or time.time()
+    ends_at = _unix_time("SLURM_JOB_END_TIME") or started_at + session.hours * 3600
     return Charge(started_at, ends_at, su_per_hour=session.qos.su_per_hour, su_estimate=session.su_estimate)
+
+
+def _unix_time(variable: str) -> float | None:
+    try:
+        return float(os.environ[variable])
+    except (KeyError, ValueError):
+        return None
 
 
 def _read_secret(path: Path) -> str:
@@ -218,6 +267,8 @@ def _write_settings(
     ).write(folders.settings_path)
 
 
-def _hand_over(handover: Handover) -> None:
+def _hand_over(handover: Handover, chain: Chain | None) -> None:
     handover.write_card()
+    if chain is not None:
+        chain.pages_answer()
     say("session", f"the chat page answers on {handover.host}:{handover.port}")

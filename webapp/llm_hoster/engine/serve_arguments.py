@@ -8,8 +8,11 @@ from llm_hoster.catalogue.choice import Choice
 from llm_hoster.catalogue.preset import AS_PUBLISHED, PRESETS
 from llm_hoster.engine.adapter import Adapter, adapter_arguments
 from llm_hoster.engine.folders import Folders
+from llm_hoster.engine.parallel import parallel_arguments
 from llm_hoster.session import expand_path
 
+# Weights in other formats carry programs. Loaders of `--load-format` that are faster read the same files.
+SAFETENSORS = "safetensors"
 MAX_MODEL_LEN = "--max-model-len"
 
 
@@ -20,16 +23,21 @@ def base_arguments(source: str, served_model_name: str, folders: Folders) -> lis
     return [*arguments, "--disable-fastapi-docs", "--disable-uvicorn-access-log"]
 
 
-def choice_arguments(choice: Choice, adapters: Sequence[Adapter], parsers: Sequence[str] = ()) -> list[str]:
+def choice_arguments(
+    choice: Choice, adapters: Sequence[Adapter], parsers: Sequence[str] = (), load_format: str = SAFETENSORS
+) -> list[str]:
     """
     Give what the choice adds. The site's arguments and the model's come last: of two, vLLM takes the later one.
 
     `parsers` are the arguments for tools and reasoning of a model that the person typed; models.yml has the others.
     """
-    arguments = ["--tensor-parallel-size", str(choice.num_gpus)] if choice.num_gpus > 1 else []
+    arguments = parallel_arguments(choice.num_gpus, choice.offer.nodes)
     arguments += _context_arguments(choice)
     if choice.quantization != AS_PUBLISHED:
         arguments += ["--quantization", choice.quantization]
+    arguments += ["--load-format", load_format]
+    if choice.model.trust_remote_code and choice.verdict is not None:
+        arguments.append("--trust-remote-code")
     arguments += [*PRESETS[choice.preset].args, *adapter_arguments(adapters), *parsers]
     return [*arguments, *choice.engine.args, *choice.model.args]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import queue
 import sys
@@ -18,11 +17,10 @@ from llm_hoster.engine.ending import GRACE_S, end_processes
 from llm_hoster.engine.engine_process import EngineProcess
 from llm_hoster.engine.folders import Folders, make_cache_dir, runtime_dir_in
 from llm_hoster.engine.guard import Guard, adopt_orphans
+from llm_hoster.engine.question import ask
 from llm_hoster.engine.serve_arguments import base_arguments
 from llm_hoster.errors import EngineError
 
-QUESTION = "Say hello."
-ANSWER_TIMEOUT_S = 120.0
 POLL_S = 0.2
 SERVED_NAME = "verify"
 
@@ -67,11 +65,11 @@ def _try(engine: Engine, model: Path, folders: Folders, log: Path, timeout_s: fl
     guard = Guard(folders.runtime_dir)
     try:
         process.start(lambda: wake.put(None))
-        guard.watch(process.child.pid)
+        guard.watch([process.child.pid])
         failure = _wait(process, wake, timeout_s)
         if failure is None:
             started_at = time.monotonic()
-            answer = ask(folders)
+            answer = ask(folders.socket_path, SERVED_NAME)
             click.echo(f"{'First answer':40} {time.monotonic() - started_at:8.2f} s  {answer!r}")
     except (OSError, EngineError) as error:
         failure = str(error)
@@ -110,33 +108,6 @@ def _show_steps(process: EngineProcess, shown: int) -> int:
     for step in ended[shown:]:
         click.echo(f"{step.title:40} {step.seconds:8.2f} s{'  failed' if step.status == 'failed' else ''}")
     return len(ended)
-
-
-def ask(folders: Folders) -> str:
-    """Ask the engine one question; raise EngineError when it has no answer."""
-    from urllib3.exceptions import HTTPError
-
-    from llm_hoster.engine.connection import EnginePool
-
-    body = {
-        "model": SERVED_NAME,
-        "messages": [{"role": "user", "content": QUESTION}],
-        "max_tokens": 64,
-        "temperature": 0,
-    }
-    try:
-        answer = EnginePool(folders.socket_path).request(
-            "POST",
-            "/v1/chat/completions",
-            body=json.dumps(body),
-            headers={"Content-Type": "application/json"},
-            timeout=ANSWER_TIMEOUT_S,
-        )
-    except (HTTPError, OSError) as error:
-        raise EngineError(f"It started, but did not answer: {error}") from error
-    if answer.status != 200:
-        raise EngineError(f"It answered with status {answer.status}: {answer.data[:300].decode(errors='replace')}")
-    return str(json.loads(answer.data)["choices"][0]["message"]["content"])
 
 
 def _from_catalogue(path: Path, name: str | None) -> Engine:

@@ -33,7 +33,7 @@ def configure(site_path: Path | None, models_path: Path | None, app_dir: Path | 
     app_dir = app_dir or find_app_dir()
     site_path = site_path or app_dir / "config" / "site.yml"
     site, catalogue = compile_catalogue(site_path, models_path, app_dir)
-    require_one_node(catalogue)
+    require_ray(catalogue)
     for name, text in generate_files(site, catalogue).items():
         path = app_dir / name
         if check:
@@ -45,14 +45,18 @@ def configure(site_path: Path | None, models_path: Path | None, app_dir: Path | 
         click.echo(f"Left out, because they fit on no GPU type of the site: {', '.join(catalogue.left_out)}.", err=True)
 
 
-def require_one_node(catalogue: Catalogue) -> None:
-    """Raise ConfigError for a place over several nodes: this version could not serve there."""
-    for gpu_type, offers in catalogue.offers.items():
-        for count, offer in offers.items():
+def require_ray(catalogue: Catalogue) -> None:
+    """Raise ConfigError for a place over several nodes whose engine has no Ray, as far as that is seen from here."""
+    for gpu_type in catalogue.gpu_types:
+        engine = next(each for each in catalogue.engines if each.name == gpu_type.engine)
+        bin_dir = Path(engine.target) / "bin"
+        if engine.kind != "venv" or not (bin_dir / "vllm").exists() or (bin_dir / "ray").exists():
+            continue
+        for count, offer in catalogue.offers[gpu_type.name].items():
             if offer.nodes > 1:
                 raise ConfigError(
-                    f"{count} GPUs of {gpu_type} lie on {offer.nodes} nodes, and this version serves on one: "
-                    f"leave {count} out of its num_gpus in site.yml."
+                    f"{count} GPUs of {gpu_type.name} lie on {offer.nodes} nodes, and {bin_dir} has no ray, which vLLM "
+                    f"needs there: install Ray into the engine, or leave {count} out of num_gpus in site.yml."
                 )
 
 

@@ -6,8 +6,8 @@ import hashlib
 from dataclasses import dataclass
 
 from llm_hoster.catalogue.choice import AUTO
-from llm_hoster.catalogue.compiled import OTHER_MODEL, Catalogue, GpuType, Model
-from llm_hoster.catalogue.price import su_text
+from llm_hoster.catalogue.compiled import OTHER_MODEL, Catalogue, GpuType, Model, OfferQos
+from llm_hoster.catalogue.price import OVERLAP_MINUTES, su_text
 from llm_hoster.catalogue.site import Site
 from llm_hoster.launch.field import (
     FOLDER_LENGTH,
@@ -188,17 +188,33 @@ def _more(site: Site, catalogue: Catalogue) -> list[Field]:
             low=0,
             high=catalogue.idle_minutes_max,
         ),
+        *_chain_field(catalogue),
         check_box("bc_email_on_started", "Send me an e-mail when the session starts"),
     ]
+
+
+def _chain_field(catalogue: Catalogue) -> list[Field]:
+    """Make no field where one person may nowhere have two sessions at a time."""
+    longest = max(qos.chain_max for qos in _all_qos(catalogue))
+    if longest == 1:
+        return []
+    help_ = (
+        "For longer than the hours above: the next session waits in the queue, loads while this one still serves and "
+        "takes over. Each is charged its own hours, so the time in which both run, as long as the model takes to load "
+        f"and {OVERLAP_MINUTES} minutes, is charged twice. 1 = no other session follows."
+    )
+    return [number("chain_length", "Sessions in a row", help_, value=1, low=1, high=longest)]
+
+
+def _all_qos(catalogue: Catalogue) -> list[OfferQos]:
+    return [qos for offers in catalogue.offers.values() for offer in offers.values() for qos in offer.qos]
 
 
 def _hours_of_qos(catalogue: Catalogue) -> dict[str | None, int]:
     """Give the most hours that each QoS allows anywhere."""
     hours: dict[str | None, int] = {}
-    for offers in catalogue.offers.values():
-        for offer in offers.values():
-            for qos in offer.qos:
-                hours[qos.name] = max(qos.max_hours, hours.get(qos.name, 0))
+    for qos in _all_qos(catalogue):
+        hours[qos.name] = max(qos.max_hours, hours.get(qos.name, 0))
     return hours
 
 

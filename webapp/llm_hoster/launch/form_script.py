@@ -79,6 +79,7 @@ def _more_defaults(site: Site, catalogue: Catalogue) -> dict[str, str]:
         "preset": catalogue.presets[0].name,
         "lora_folder": values.lora_folder,
         "idle_minutes": str(site.defaults.idle_minutes),
+        "chain_length": values.chain_length,
         "bc_email_on_started": UNCHECKED,
     }
 

@@ -31,6 +31,7 @@ function choose(values) {
     }
     choice.qos = chooseQos(values, choice.offer);
     choice.hours = Number(values.bc_num_hours);
+    choice.chain = chooseChain(values, choice);
     checkTexts(values);
   } catch (error) {
     if (!(error instanceof Refusal)) throw error;
@@ -111,6 +112,14 @@ function servingQos({ qos, bc_num_hours }, offer) {
 
 function longestQos(qos) {
   return qos.reduce((longest, each) => (each.max_hours > longest.max_hours ? each : longest));
+}
+
+// How many sessions in a row.
+function chooseChain({ chain_length: chain }, { qos, offer }) {
+  const { chain_max: longest } = qos;
+  if (WHOLE_NUMBER.test(chain) && chain !== "0" && Number(chain) <= longest) return Number(chain);
+  const texts = { value: shown(chain), place: placeTitle(offer), longest: String(longest) };
+  throw new Refusal(longest > 1 ? "chain_length" : "chain_of_one", texts);
 }
 
 function checkTexts(values) {

@@ -1,6 +1,7 @@
 // Amounts in whole millionths of an SU, as in catalogue/price.py: so both round alike.
 
 const MILLIONTHS = 1_000_000n;
+const OVERLAP_MINUTES = 10;
 
 function millionths(su) {
   return BigInt(Math.round(su * 1_000_000));
@@ -32,12 +33,21 @@ function findAllocation(account) {
 }
 
 function priceText(choice, account) {
-  const { qos, hours } = choice;
-  const text = `${suText(qos.su_per_hour)} SU an hour, ${suText(qos.su_per_hour, hours)} SU for ${hoursText(hours)}`;
+  const { qos, hours, chain } = choice;
+  const rate = qos.su_per_hour;
+  const text = `${suText(rate)} SU an hour, ${suText(rate, hours * chain)} SU for ${chainText(choice)}`;
   const allocation = findAllocation(account);
   if (!allocation) return text;
-  const share = shareText(millionths(qos.su_per_hour) * BigInt(hours), allocation.su);
+  const share = shareText(millionths(rate) * BigInt(hours * chain), allocation.su);
   return `${text}; ${share} of the account's ${allocation.su} SU per ${allocation.period}`;
+}
+
+// Of sessions in a row, each loads while the one before still serves: that time is paid twice.
+function chainText({ qos, hours, chain }) {
+  if (chain === 1) return hoursText(hours);
+  const minutes = OVERLAP_MINUTES * (chain - 1);
+  const su = tenths(millionths(qos.su_per_hour) * BigInt(minutes), 60n * MILLIONTHS);
+  return `${chain} x ${hoursText(hours)}, of which at least ${minutes} minutes (${su} SU) overlap`;
 }
 
 function hoursText(hours) {

@@ -8,6 +8,8 @@ const MENDS = {
   hours: [fewerHours, cheapestPlace],
   hours_of_qos: [otherQos, fewerHours, cheapestPlace],
   qos: [otherQos, cheapestPlace],
+  chain_length: [fewerInARow],
+  chain_of_one: [fewerInARow],
 };
 
 // Gives { text, label, changes } for each: the words, those of the button, and the fields that it sets.
@@ -61,6 +63,12 @@ function fewerHours(values, { offer }) {
   const { max_hours: longest } = longestQos(offer.qos.filter(({ name }) => ["", name].includes(values.qos)));
   const choice = Number(values.bc_num_hours) > longest && attempt(values, { bc_num_hours: String(longest) });
   return choice && { text: `Up to ${hoursText(longest)} here.`, ...taking(hoursText(longest), choice) };
+}
+
+function fewerInARow(values, { qos }) {
+  const choice = attempt(values, { chain_length: String(qos.chain_max) });
+  const what = qos.chain_max === 1 ? "one session" : `${qos.chain_max} in a row`;
+  return choice && { text: `Here it can be ${what}.`, ...taking(what, choice) };
 }
 
 function otherQos(values, { offer }) {

@@ -1,0 +1,122 @@
+"""
+A small server that stands in vLLM's place and misbehaves on request: what vLLM does once in a month, in a second.
+
+It starts in no time, answers on its unix socket, and keeps the figures that vLLM keeps. `~/engine/` steers it:
+    starts       each start appends its arguments here, as JSON
+    refuse       its text is printed at the next starts, which then fail
+    refuse_with  a start with this argument fails
+    hold         questions are answered when this file is gone
+    wait         starts come to their end when this file is gone
+
+As vLLM's processes do, it shares memory: a file in /dev/shm, which stays when it is killed.
+
+A question with `stream` is answered in `max_tokens` events, one in 20 ms.
+"""
+
+from __future__ import annotations
+
+import http.server
+import json
+import mmap
+import os
+import socketserver
+import sys
+import time
+from pathlib import Path
+
+FOLDER = Path(os.environ["HOME"]) / "engine"
+TOO_LARGE = "ValueError: No available memory for the cache blocks. Try increasing `gpu_memory_utilization`"
+
+
+class Figures:
+    running = 0
+    ended = 0
+    tokens = 0
+
+    @classmethod
+    def text(cls) -> str:
+        return (
+            f'vllm:num_requests_running{{engine="0"}} {cls.running}\n'
+            f'vllm:num_requests_waiting{{engine="0"}} 0.0\n'
+            f'vllm:generation_tokens_total{{engine="0"}} {cls.tokens}\n'
+            f'vllm:request_success_total{{finished_reason="length"}} {cls.ended}\n'
+        )
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        self._answer(Figures.text() if self.path == "/metrics" else "")
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        Figures.running += 1
+        while body.get("prompt") == "hold" and (FOLDER / "hold").exists():
+            time.sleep(0.01)
+        try:
+            if body.get("stream"):
+                self._stream(body["max_tokens"])
+                return
+        finally:
+            Figures.running -= 1
+            Figures.tokens += 1
+            Figures.ended += 1
+        self._answer(json.dumps({"model": body["model"], "choices": [{"text": "one", "index": 0}]}))
+
+    def _answer(self, text: str) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text.encode())
+
+    def _stream(self, count: int) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        for number in range(count):
+            self._write_chunk(f"data: {json.dumps({'choices': [{'text': 'one', 'index': number}]})}\n\n")
+            time.sleep(0.02)
+        self._write_chunk("data: [DONE]\n\n")
+        self._write_chunk("")
+
+    def _write_chunk(self, text: str) -> None:
+        self.wfile.write(f"{len(text):x}\r\n{text}\r\n".encode())
+
+    def address_string(self) -> str:
+        return "unix"
+
+    def log_message(self, *_: object) -> None:
+        """vLLM is asked not to log requests either."""
+
+
+class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
+    daemon_threads = True
+    request_queue_size = 128
+
+
+def main() -> None:
+    arguments = sys.argv[1:]
+    FOLDER.mkdir(exist_ok=True)
+    with (FOLDER / "starts").open("a") as starts:
+        starts.write(json.dumps(arguments) + "\n")
+    if (FOLDER / "refuse").exists():
+        sys.exit((FOLDER / "refuse").read_text())
+    if (FOLDER / "refuse_with").exists() and (FOLDER / "refuse_with").read_text() in arguments:
+        sys.exit(TOO_LARGE)
+    if "broken" in arguments[1]:
+        sys.exit(TOO_LARGE)
+    while (FOLDER / "wait").exists():
+        time.sleep(0.01)
+    with open(f"/dev/shm/llmt-{os.getpid()}", "wb+") as file:
+        file.truncate(mmap.PAGESIZE)
+        memory = mmap.mmap(file.fileno(), mmap.PAGESIZE)  # noqa: F841 - used as long as it is open
+    server = Server(arguments[arguments.index("--uds") + 1], Handler)
+    print("INFO:     Application startup complete.", flush=True)
+    server.serve_forever()
+
+
+if __name__ == "__main__":
+    main()
