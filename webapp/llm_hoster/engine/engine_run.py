@@ -111,20 +111,21 @@ class EngineRun:
         """Ask everything to end, then make it; returns when it has, after some seconds at most."""
         self._shared_memory.note()
         self._signal(signal.SIGTERM)
-        if self._wait(GRACE_S):
-            self._shared_memory.clear()
-        else:
+        if not self._wait(GRACE_S):
             self.kill()
 
     def abandon(self) -> None:
         """The session ends, and perhaps at once: leave nothing that only an end in order would remove."""
         self._shared_memory.abandon()
 
+    def clear(self) -> None:
+        """Remove the shared memory that nobody uses any more; for when all processes have ended."""
+        self._shared_memory.clear()
+
     def kill(self) -> None:
         """End everything at once: parts of a dead vLLM may live on and hold the GPU."""
         self._signal(signal.SIGKILL)
         self._wait(1.0)
-        self._shared_memory.clear()
 
     def _look_at(self, prelude: Prelude) -> None:
         before = prelude.detail

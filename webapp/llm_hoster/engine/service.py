@@ -126,8 +126,7 @@ class Service:
     def let_go(self) -> None:
         """End the engine in order."""
         self._drain_until = None
-        self._run.stop()
-        self._kill_strays()
+        self._end(self._run.stop)
 
     def look(self) -> bool:
         """Do what is to be done by now; say whether the pages should be told at once."""
@@ -180,8 +179,7 @@ class Service:
         """vLLM has ended, or is of no use: try again, go back to what has served, or give up."""
         served_s = time.monotonic() - self._served_from if self.pulse is not None else 0.0
         self._stop_pulse()
-        self._run.kill()
-        self._kill_strays()
+        self._end(self._run.kill)
         if self._proven is not None and self.plan is not self._proven:
             self._go_back(self._proven, failure)
             return
@@ -202,11 +200,16 @@ class Service:
     def _start(self, plan: Plan) -> None:
         """Start vLLM anew, after what runs has ended."""
         if self._run.failure is None:
-            self._run.stop()
-            self._kill_strays()
+            self._end(self._run.stop)
         self.plan, self._pending = plan, None
         self._run = EngineRun(plan, self._folders, self._log, self._notify)
         self._run.start()
+
+    def _end(self, end_groups: Callable[[], None]) -> None:
+        """Ray's processes are in no group of ours, and what they share is free only after their end."""
+        end_groups()
+        self._kill_strays()
+        self._run.clear()
 
     def _stop_pulse(self) -> None:
         if self.pulse is not None:

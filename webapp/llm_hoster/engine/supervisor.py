@@ -190,6 +190,7 @@ class Supervisor:
             grace_s=GRACE_S,
             meanwhile=lambda: self._write_last(cause),
         )
+        self._service.run.clear()
         shutil.rmtree(self._folders.runtime_dir, ignore_errors=True)
         if self._guard is not None:
             self._guard.release()
