@@ -50,8 +50,15 @@ def test_the_key_is_taken_in_either_header(make_client: MakeClient, headers: dic
     assert error_of(response)["code"] == "engine_unreachable"  # No engine here; the key was not the trouble.
 
 
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/completions", "/v1/embeddings"])
+def test_these_questions_reach_the_engine(make_client: MakeClient, path: str) -> None:
+    response = make_client(is_logged_in=False).post(path, json={"model": "tiny"}, headers=BEARER)
+
+    assert error_of(response)["code"] == "engine_unreachable"  # No engine here; the route was not the trouble.
+
+
 @pytest.mark.parametrize("path", [
-    "/v1", "/v1/", "/v1/embeddings", "/v1/responses", "/v1/messages", "/v1/models/", "/v1/models/tiny", "/v1//models",
+    "/v1", "/v1/", "/v1/embeddings/", "/v1/responses", "/v1/messages", "/v1/models/", "/v1/models/tiny", "/v1//models",
     "/v1/load_lora_adapter", "/v1/completions/render", "/v1/../invocations", "/v1/models/../../metrics",
     "/v1%2Fmodels/", "/v1/chat%2Fcompletions", "/v1/%2e%2e/metrics", "/v1/models%00",
 ])  # fmt: skip
@@ -89,7 +96,7 @@ def test_a_head_request_is_refused(make_client: MakeClient) -> None:
 
 @pytest.mark.parametrize("method", ["PUT", "OPTIONS", "DELETE"])
 def test_no_method_finds_what_is_not_there(make_client: MakeClient, method: str) -> None:
-    response = make_client(is_logged_in=False).open("/v1/embeddings", method=method, headers=BEARER)
+    response = make_client(is_logged_in=False).open("/v1/nothing", method=method, headers=BEARER)
 
     assert response.status_code == 404
     error_of(response)

@@ -60,6 +60,12 @@ def completions() -> Response:
     return forward_to_engine("/v1/completions")
 
 
+@bp.post("/embeddings")
+def embeddings() -> Response:
+    """Embed texts, where the model is made for it."""
+    return forward_to_engine("/v1/embeddings")
+
+
 def forward_to_engine(path: str) -> Response:
     if request.method == "POST" and request.mimetype != "application/json":
         found = request.mimetype or "none"
