@@ -55,7 +55,7 @@ def test_without_the_key_the_api_answers_401(
 
 
 @pytest.mark.parametrize(
-    "path", ["/metrics", "/invocations", "/docs", "/openapi.json", "/ping", "/version", "/tokenize", "/v1/embeddings"]
+    "path", ["/health", "/invocations", "/docs", "/openapi.json", "/ping", "/version", "/tokenize", "/v1/responses"]
 )
 def test_no_other_route_of_vllm_is_reachable_even_with_the_key(
     main: LaunchedSession, alice: HttpClient, path: str

@@ -28,7 +28,11 @@ def test_caches_and_conversations_lie_where_the_site_says(main: LaunchedSession)
 def test_the_engine_runs_the_model_of_the_awkward_folder_as_the_user(
     main: LaunchedSession, cluster: SlurmCluster
 ) -> None:
+    """vLLM knows the folder by a link in its own, so that compiled code fits wherever a model lies."""
+    runtime_dir = Path(main.runtime_dir)
     processes = cluster.check(["ps", "-u", "alice", "-eo", "user,args", "-ww"])
-    serving = [line for line in processes.splitlines() if MODEL_FOLDER in line and "serve" in line]
+    serving = [line for line in processes.splitlines() if f"{runtime_dir}/vllm.sock" in line and "serve" in line]
     assert serving
     assert {line.split()[0] for line in serving} == {"alice"}
+    (link,) = (word for word in serving[0].split() if word.startswith("./model-"))
+    assert Path(cluster.check(["readlink", str(runtime_dir / "t" / link)]).strip()).name == MODEL_FOLDER
