@@ -69,9 +69,9 @@ def test_a_readme_without_a_head_says_nothing(readme: bytes) -> None:
     ],
 )
 def test_a_readme_that_is_made_to_be_slow_is_not(readme: bytes) -> None:
-    began = time.monotonic()
+    began = time.process_time()
     assert read_head(readme) == ReadmeHead()
-    assert time.monotonic() - began < 2
+    assert time.process_time() - began < 2
 
 
 def test_a_head_ends_at_its_first_line_of_hyphens_alone() -> None:

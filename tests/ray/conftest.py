@@ -96,7 +96,7 @@ class RayJob:
 RunJob = Callable[..., RayJob]
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def cluster(prefix: Path) -> Iterator[SlurmCluster]:
     with SlurmCluster(accounts=(ALICE, BOB), shared=[REPOSITORY, prefix, *python_homes(prefix)]) as cluster:
         shutil.copytree(HERE, cluster.folder / "ray", ignore=shutil.ignore_patterns("__pycache__"))
@@ -126,13 +126,21 @@ def cpu_engine(cluster: SlurmCluster, prefix: Path) -> dict[str, Any]:
 
 def submit(cluster: SlurmCluster, folder: Path, script: str) -> str:
     """Submit alice's job to both nodes, as OnDemand does: without an environment. Give its number."""
-    options = ["--export=NONE", "--parsable", "--partition=gpu", "--nodes=2", "--gpus-per-node=fake:1", "--no-kill"]
+    options = [
+        "--export=NONE",
+        "--parsable",
+        "--partition=gpu",
+        "--nodes=2",
+        "--gpus-per-node=fake:1",
+        "--no-kill",
+        "--no-requeue",
+    ]
     options += ["--ntasks-per-node=1", "--cpus-per-task=2", "--mem=8G", f"--output={folder}/output.log"]
     text = f"#!/bin/bash\nexport PATH=/usr/bin:/bin\n{script}"
     return cluster.check(["sbatch", *options], user="alice", input=text).strip()
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def run_job(cluster: SlurmCluster, prefix: Path) -> RunJob:
     """Run serve_job.py, which starts Ray alone and tells what it sees."""
 
