@@ -1,8 +1,8 @@
 """
 What the supervisor costs, and how long a session is away after a crash.
 
-vLLM is real and gets killed; the time runs until the API answers a question again. Each time, vLLM is started alone
-too, with the same arguments: the difference is ours.
+vLLM is real and gets killed; the time runs until it answers again. Each time it is started alone too, with the same
+arguments: the difference is ours.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import requests
 
 from bench.report import print_report
 from bench.startup import find_settings, put_shim_before_vllm, stage_session, start_alone, wait_until
+from llm_hoster.engine.state import read_state
 
 IDLE_S = 30.0
 AGAIN_TIMEOUT_S = 300.0
@@ -32,7 +33,7 @@ POLL_S = 0.02
 @click.option("--rounds", default=3, show_default=True, help="How often vLLM is killed.")
 @click.option("--json", "only_json", is_flag=True, help="Print the last line alone.")
 def recovery(rounds: int, only_json: bool) -> None:
-    """Measure the supervisor at rest, and the seconds from a crash to the next answer."""
+    """Measure the supervisor at rest, and the seconds from a crash until vLLM answers again."""
     rows: dict[str, list[float]] = {"away": [], "alone": [], "added": []}
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         folder = Path(name)
@@ -46,15 +47,16 @@ def recovery(rounds: int, only_json: bool) -> None:
         try:
             wait_until(lambda: answers(staged_root), session, "the first answer")
             cpu_percent, memory_mb = rest(session.pid)
+            runtime_dir = find_settings(int((staged_root / "port").read_text())).parent
             for _ in range(rounds):
-                away_s = kill_and_wait(session, staged_root)
+                away_s = kill_and_wait(session, runtime_dir / "state.json", engine_pid(runtime_dir))
                 alone_s = start_alone(noted).ready_s
                 for row, seconds in zip(rows.values(), (away_s, alone_s, away_s - alone_s), strict=True):
                     row.append(seconds)
         finally:
             session.send_signal(signal.SIGTERM)
             session.wait()
-    titles = {"away": "crash to next answer, s", "alone": "vLLM alone, s", "added": "the difference, s"}
+    titles = {"away": "crash to ready, s", "alone": "vLLM alone, s", "added": "the difference, s"}
     result = {f"{row}_s": round(statistics.median(seconds), 2) for row, seconds in rows.items()}
     print_report(
         {titles[row]: seconds for row, seconds in rows.items()}
@@ -64,22 +66,19 @@ def recovery(rounds: int, only_json: bool) -> None:
     )
 
 
-def kill_and_wait(session: subprocess.Popen[bytes], staged_root: Path) -> float:
-    """Kill vLLM with all that it has started; give the seconds until a question is answered."""
-    os.killpg(engine_pid(staged_root), signal.SIGKILL)
-    began = time.monotonic()
-    deadline = began + AGAIN_TIMEOUT_S
-    while answers(staged_root):
-        time.sleep(POLL_S)  # It takes a moment until the last one notices.
-    while not answers(staged_root):
-        if session.poll() is not None or time.monotonic() > deadline:
-            raise click.ClickException(f"The session did not serve again.\n{(staged_root / 'vllm.log').read_text()}")
+def kill_and_wait(session: subprocess.Popen[bytes], state_path: Path, engine: int) -> float:
+    """Kill vLLM with all that it has started; give the seconds until vLLM answers again."""
+    restarts = read_state(state_path).restarts
+    began, deadline = time.time(), time.monotonic() + AGAIN_TIMEOUT_S
+    os.killpg(engine, signal.SIGKILL)
+    while (state := read_state(state_path)).restarts == restarts or state.state != "ready":
+        if session.poll() is not None or state.state == "failed" or time.monotonic() > deadline:
+            raise click.ClickException(f"The session did not serve again: {state.cause}")
         time.sleep(POLL_S)
-    return time.monotonic() - began
+    return state.transitions[-1].at - began
 
 
-def engine_pid(staged_root: Path) -> int:
-    runtime_dir = find_settings(int((staged_root / "port").read_text())).parent
+def engine_pid(runtime_dir: Path) -> int:
     for folder in Path("/proc").iterdir():
         if folder.name.isdigit():
             words = (folder / "cmdline").read_bytes().split(b"\0")
