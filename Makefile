@@ -19,7 +19,8 @@ smoke: install ## the whole chain unattended, one line per step
 	@$(PYTHON) -m portal smoke
 
 test: lint ## every test, with real vLLM, Slurm, Apache and Chromium (as root)
-	@$(PYTHON) -m pytest -n 2 --dist loadgroup
+	@$(PYTHON) -m pytest -n 2 --dist loadgroup --ignore=tests/ray
+	@$(PYTHON) -m pytest tests/ray # two nodes of Ray and vLLM want the machine for themselves
 
 test-fast: install ## the tests that need none of these, under a minute
 	@$(PYTHON) -m pytest -n 2 --dist loadgroup -m "not engine and not slurm and not browser and not install"

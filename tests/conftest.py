@@ -42,8 +42,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def group_of(item: pytest.Item) -> str:
     if "end_to_end" in item.path.parts:
         return "end_to_end"
-    if "ray" in item.path.parts:
-        return "ray"
     if "live_engine" in getattr(item, "fixturenames", ()):
         return "live_engine"
     return item.path.name

@@ -65,6 +65,9 @@ class RaySession(RayJob):
         assert answer.status == 200, answer.data
         return str(json.loads(answer.data)["choices"][0]["message"]["content"])
 
+    def raylets(self) -> list[str]:
+        return [line.split()[0] for line in self.processes("n2") if "/raylet/raylet " in line]
+
     def has_workers(self) -> bool:
         return all(any("ray::RayWorkerProc" in line for line in self.processes(node)) for node in ("n1", "n2"))
 
@@ -123,7 +126,8 @@ def test_a_model_split_by_layers_answers_from_both_nodes(session: RaySession) ->
 
 
 def test_a_killed_raylet_is_named_and_the_engine_starts_again(session: RaySession) -> None:
-    pids = [line.split()[0] for line in session.processes("n2") if "/raylet/raylet " in line]
+    wait_for(lambda: session.raylets() != [], "Ray runs on n2", timeout_s=30)
+    pids = session.raylets()
     session.cluster.check(["kill", "-KILL", *pids])
     state = session.wait_until(lambda state: state.state == "restarting", NAMED_WITHIN_S)
     assert state.cause is not None and state.cause.startswith("The node n2 was lost: Ray")

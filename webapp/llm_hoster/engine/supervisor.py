@@ -127,6 +127,8 @@ class Supervisor:
         self._guard = Guard(self._folders.runtime_dir)
         self._watch_children()
         self._write_state()
+        # Before the card can show anything: whatever happens from now on, it has a word for it.
+        self._write_running_outcome()
         self._control = Control(self._folders.control_path, self._notify)
         self._limit.start()
         if self._chain is not None:
