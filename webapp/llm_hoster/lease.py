@@ -18,6 +18,8 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from llm_hoster.process_table import read_stat
+
 BEAT_S = 20.0
 STALE_S = 120.0
 POLL_S = 1.0
@@ -161,7 +163,7 @@ def _this_node() -> str:
 def _start_of(pid: int) -> str | None:
     """Give what tells a process from a later one with the same id; None when there is none, or only its zombie."""
     try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        stat = read_stat(pid)
     except OSError:
         return None
-    return None if fields[0] in "ZX" else fields[19]
+    return None if stat.state in "ZX" else stat.start

@@ -26,6 +26,7 @@ from llm_hoster.engine.handover import Handover
 from llm_hoster.engine.job_log import say
 from llm_hoster.engine.plan import Plan
 from llm_hoster.engine.predecessor import CALLED_OFF_FILE, Predecessor, require_wanted
+from llm_hoster.engine.slurm import cancel_job
 from llm_hoster.engine.state import ServedModel
 from llm_hoster.engine.successor import Successor, read_successor
 from llm_hoster.engine.time_limit import LIMIT_DRAIN_S
@@ -154,7 +155,7 @@ class Chain:
         if self._submitting.acquire(timeout=CALL_OFF_TIMEOUT_S):
             self._submitting.release()
         if self._job_id is not None:
-            was_taken = next_job.cancel(self._job_id)
+            was_taken = cancel_job(self._job_id)
             say("chain", f"the next session, job {self._job_id}, is {'' if was_taken else 'not '}cancelled")
 
     # --- The sessions before ---

@@ -14,14 +14,13 @@ import stat
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from llm_hoster.engine.child import Child
-from llm_hoster.engine.failure import Failure
 from llm_hoster.engine.job_log import say
+from llm_hoster.engine.prelude import SilentPrelude
 
 FOLDER = "compiled"
 STAMP = "warm.json"
@@ -145,15 +144,10 @@ def publish(shared: Path, environment: Mapping[str, str], stamp: str) -> int:
     return size
 
 
-class CompileCacheSeed:
+class CompileCacheSeed(SilentPrelude):
     """A prelude that nobody waits for: vLLM looks for compiled code long after its start."""
 
     name = "compile_cache"
-    title = ""
-    detail = ""
-    children: Sequence[Child] = ()
-    is_done = False
-    failure: Failure | None = None
 
     def __init__(self, cache: CompileCache) -> None:
         self._cache = cache
@@ -161,9 +155,6 @@ class CompileCacheSeed:
     def start(self, notify: Callable[[], None]) -> None:
         self.is_done = True
         threading.Thread(target=self._seed, name="compile cache", daemon=True).start()
-
-    def look(self) -> None:
-        """There is nothing to take over."""
 
     def _seed(self) -> None:
         try:

@@ -1,39 +1,31 @@
-"""The processes below this one, as /proc shows them."""
+"""The processes below this one."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 from collections.abc import Mapping
-from pathlib import Path
+
+from llm_hoster.process_table import pids, read_stat
 
 
 def descendants() -> dict[int, str]:
     """Give number and name of each that lives; a zombie does not."""
     parents: dict[int, int] = {}
     names: dict[int, str] = {}
-    for folder in Path("/proc").iterdir():
-        if folder.name.isdigit():
-            with contextlib.suppress(OSError):  # It has ended meanwhile.
-                pid = int(folder.name)
-                name, state, parents[pid] = _read_stat(pid)
-                if state != "Z":
-                    names[pid] = name
+    for pid in pids():
+        with contextlib.suppress(OSError):  # It has ended meanwhile.
+            stat = read_stat(pid)
+            parents[pid] = stat.parent
+            if stat.state != "Z":
+                names[pid] = stat.name
     return {pid: name for pid, name in names.items() if _is_below(pid, parents)}
 
 
 def lives(pid: int) -> bool:
     with contextlib.suppress(OSError):
-        return _read_stat(pid)[1] != "Z"
+        return read_stat(pid).state != "Z"
     return False
-
-
-def _read_stat(pid: int) -> tuple[str, str, int]:
-    """Give the name, the letter of its state and the number of its parent; raise OSError when it has ended."""
-    # The name in parentheses may hold spaces and parentheses.
-    head, _, tail = Path(f"/proc/{pid}/stat").read_text().rpartition(")")
-    state, parent = tail.split()[:2]
-    return head.partition("(")[2], state, int(parent)
 
 
 def _is_below(pid: int, parents: Mapping[int, int]) -> bool:

@@ -52,15 +52,27 @@ def end_processes(
 
     `meanwhile` is called while they end; `spared` are processes of ours that must live on.
     """
-    for child in children:
-        child.signal_group(signal.SIGTERM)
+    end_groups(children, grace_s=grace_s, meanwhile=meanwhile)
+    kill_descendants(spared, timeout_s=2.0)
+
+
+def end_groups(children: Sequence[Child], *, grace_s: float, meanwhile: Callable[[], None] = lambda: None) -> None:
+    """Ask the groups of the children to end, and make those that have not ended after `grace_s`."""
+    _signal(children, signal.SIGTERM)
     deadline = time.monotonic() + grace_s
     meanwhile()
     _wait_for(children, deadline)
-    for child in children:
-        child.signal_group(signal.SIGKILL)
+    kill_groups(children)
+
+
+def kill_groups(children: Sequence[Child]) -> None:
+    _signal(children, signal.SIGKILL)
     _wait_for(children, time.monotonic() + 1.0)
-    kill_descendants(spared, timeout_s=2.0)
+
+
+def _signal(children: Sequence[Child], number: signal.Signals) -> None:
+    for child in children:
+        child.signal_group(number)
 
 
 def _wait_for(children: Sequence[Child], deadline: float) -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 from llm_hoster.engine.child import Child
+from llm_hoster.engine.ending import end_groups, kill_groups
 from llm_hoster.engine.engine_process import EngineProcess
 from llm_hoster.engine.estimate import Estimate, record_start
 from llm_hoster.engine.failure import Failure
@@ -110,9 +110,7 @@ class EngineRun:
     def stop(self) -> None:
         """Ask everything to end, then make it; returns when it has, after some seconds at most."""
         self._shared_memory.note()
-        self._signal(signal.SIGTERM)
-        if not self._wait(GRACE_S):
-            self.kill()
+        end_groups(self.children, grace_s=GRACE_S)
 
     def abandon(self) -> None:
         """The session ends, and perhaps at once: leave nothing that only an end in order would remove."""
@@ -124,8 +122,7 @@ class EngineRun:
 
     def kill(self) -> None:
         """End everything at once: parts of a dead vLLM may live on and hold the GPU."""
-        self._signal(signal.SIGKILL)
-        self._wait(1.0)
+        kill_groups(self.children)
 
     def _look_at(self, prelude: Prelude) -> None:
         before = prelude.detail
@@ -154,18 +151,6 @@ class EngineRun:
     def _fail(self, failure: Failure) -> None:
         self.failure = failure
         self._engine.fail_steps()
-
-    def _signal(self, number: signal.Signals) -> None:
-        for child in self.children:
-            child.signal_group(number)
-
-    def _wait(self, timeout_s: float) -> bool:
-        deadline = time.monotonic() + timeout_s
-        while not all(child.group_is_gone() for child in self.children):
-            if time.monotonic() >= deadline:
-                return False
-            time.sleep(0.02)
-        return True
 
 
 def clear_folder(folder: Path) -> None:

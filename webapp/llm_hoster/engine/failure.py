@@ -127,9 +127,9 @@ def _evidences(log: Sequence[LogLine], *, was_ready: bool) -> Iterator[_Evidence
     as workers that were killed, is its consequence.
     """
     errors = _errors(log)
-    roots = [index for index in errors if not PASSED_ON.search(log[index].text)]
-    signs = [line for line in log if not line.is_harmless and SIGN.search(line.text)]
+    signs = _speaking(SIGN, log)
     dead = [line for line in log if _says_that_one_died(line)]
+    roots = [index for index in errors if not PASSED_ON.search(log[index].text)]
     if was_ready and (signs or dead or any(_is_of_engine(log[index]) for index in errors)):
         # What the API server complained of was one question, after which it went on.
         roots = [index for index in roots if _is_of_engine(log[index])]
@@ -143,7 +143,12 @@ def _evidences(log: Sequence[LogLine], *, was_ready: bool) -> Iterator[_Evidence
     # Each process says the same.
     for index in list({log[index].text: index for index in errors}.values())[:-DISTINCT_MAX:-1]:
         yield from _of_error(log, index)
-    yield from _of_lines([line for line in log if not line.is_harmless and SHELL_LINE.search(line.text)][-1:])
+    yield from _of_lines(_speaking(SHELL_LINE, log)[-1:])
+
+
+def _speaking(pattern: re.Pattern[str], log: Sequence[LogLine]) -> list[LogLine]:
+    """Give the lines that have it and are no mere warnings."""
+    return [line for line in log if not line.is_harmless and pattern.search(line.text)]
 
 
 def _errors(log: Sequence[LogLine]) -> list[int]:

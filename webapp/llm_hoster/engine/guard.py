@@ -11,6 +11,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from llm_hoster.process_table import pids, read_stat
+
 PR_SET_CHILD_SUBREAPER = 36
 
 # Each line that it reads names all process groups of now, until the supervisor ends, however that comes about: then the
@@ -100,13 +102,11 @@ def kill_descendants(spared: set[int], timeout_s: float, *, spare_own_session: b
 
 
 def _children(parent: int, but_of_session: int | None) -> set[int]:
-    """Read /proc, which shows adopted children too."""
+    """Adopted children are among them."""
     children = set()
-    for folder in Path("/proc").iterdir():
-        if folder.name.isdigit():
-            with contextlib.suppress(OSError):  # The process has ended meanwhile.
-                # The name in parentheses may hold spaces and parentheses.
-                _state, its_parent, _group, session = (folder / "stat").read_text().rpartition(")")[2].split()[:4]
-                if int(its_parent) == parent and int(session) != but_of_session:
-                    children.add(int(folder.name))
+    for pid in pids():
+        with contextlib.suppress(OSError):  # The process has ended meanwhile.
+            stat = read_stat(pid)
+            if stat.parent == parent and stat.session != but_of_session:
+                children.add(pid)
     return children

@@ -12,6 +12,7 @@ from pathlib import Path
 from llm_hoster.engine.atomic_file import replace_file
 from llm_hoster.engine.job_log import say
 from llm_hoster.engine.shared_memory import remove_recorded
+from llm_hoster.process_table import PROC, pids
 
 HOST = "host"
 # One file of /dev/shm in a line; read by the guard too.
@@ -62,9 +63,9 @@ def _kill_processes_of(runtime_dir: Path) -> int:
     """All that a session starts has its folder in the environment; only our own processes show us theirs."""
     mark = f"={runtime_dir}/".encode()
     ended = 0
-    for process in Path("/proc").iterdir():
+    for pid in pids():
         with contextlib.suppress(OSError):  # It is not ours, or has ended.
-            if process.name.isdigit() and mark in (process / "environ").read_bytes():
-                os.kill(int(process.name), signal.SIGKILL)
+            if mark in (PROC / str(pid) / "environ").read_bytes():
+                os.kill(pid, signal.SIGKILL)
                 ended += 1
     return ended

@@ -7,11 +7,11 @@ number in its path would each be compiled anew, though the model is the same; th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from llm_hoster.engine.child import Child
 from llm_hoster.engine.failure import Failure
+from llm_hoster.engine.prelude import SilentPrelude
 from llm_hoster.engine.weight_files import local_folder
 
 PREFIX = "model-"
@@ -29,15 +29,10 @@ def make_link(tmp_dir: Path, model: str, folder: Path) -> None:
     link.symlink_to(folder.resolve())
 
 
-class ModelLink:
+class ModelLink(SilentPrelude):
     """The prelude that makes it, when the model is there at the latest."""
 
     name = "model_link"
-    title = ""
-    detail = ""
-    children: Sequence[Child] = ()
-    is_done = False
-    failure: Failure | None = None
 
     def __init__(self, source: str, environment: Mapping[str, str], name: str, tmp_dir: Path) -> None:
         """`source` is a folder or a hub id; `environment` is vLLM's."""
@@ -53,6 +48,3 @@ class ModelLink:
             return
         make_link(self._tmp_dir, self._model, folder)
         self.is_done = True
-
-    def look(self) -> None:
-        """There is nothing to take over."""

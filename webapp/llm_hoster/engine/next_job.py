@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from llm_hoster.engine.atomic_file import replace_file
-from llm_hoster.engine.slurm import cancel_job
 from llm_hoster.errors import SessionError
 
 # OnDemand writes both into the folder of a session that it submits.
@@ -85,11 +84,6 @@ def submit(new: Path, after_job: str, after_minutes: int) -> str:
     if not (job_id.isascii() and job_id.isdigit()):
         raise SessionError(f"sbatch answered {done.stdout[-60:]!r}, expected the number of a job.")
     return job_id
-
-
-def cancel(job_id: str) -> bool:
-    """Say whether Slurm took it."""
-    return cancel_job(job_id)
 
 
 def sbatch_arguments(options: Mapping[str, Any]) -> list[str]:

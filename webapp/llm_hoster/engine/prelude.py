@@ -45,3 +45,16 @@ class Prelude(Protocol):
 
     def look(self) -> None:
         """Take over news; called after each `notify` and at least once a second until it is done."""
+
+
+class SilentPrelude:
+    """One that takes no time worth a step, and has no news."""
+
+    title = ""
+    detail = ""
+    children: Sequence[Child] = ()
+    is_done = False
+    failure: Failure | None = None
+
+    def look(self) -> None:
+        """There is nothing to take over."""

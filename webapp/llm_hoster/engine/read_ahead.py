@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from llm_hoster.engine.child import Child
-from llm_hoster.engine.failure import Failure
 from llm_hoster.engine.job_log import say
 from llm_hoster.engine.page_cache import reader_command
+from llm_hoster.engine.prelude import SilentPrelude
 from llm_hoster.engine.weight_files import ALL, Part
 
 LOG = "page_cache.log"
 
 
-class ReadAhead:
+class ReadAhead(SilentPrelude):
     """Comes after a download, which may put the files there that it reads."""
 
     name = "page_cache"
-    title = ""
-    detail = ""
-    is_done = False
-    failure: Failure | None = None
 
     def __init__(
         self,
@@ -44,10 +40,7 @@ class ReadAhead:
         self._load_format = load_format
         self._part = part
         self._child = Child("page cache", log=runtime_dir / LOG, on_line=_say, on_end=lambda: None)
-
-    @property
-    def children(self) -> Sequence[Child]:
-        return [self._child] if self._child.return_code is not None or self._child.is_running else []
+        self.children = []
 
     def start(self, notify: Callable[[], None]) -> None:
         self.is_done = True
@@ -63,9 +56,7 @@ class ReadAhead:
             # By the folder in it the next session here finds this process if all of ours is killed (leftovers.py).
             environment = os.environ | {"TMPDIR": str(self._runtime_dir / "t")}
             self._child.start(command, environment, cwd=self._runtime_dir)
-
-    def look(self) -> None:
-        """There is nothing to take over."""
+            self.children = [self._child]
 
 
 def _say(line: str) -> None:

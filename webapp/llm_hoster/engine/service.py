@@ -69,7 +69,7 @@ class Service:
         self._hang_s = hang_s
         self._look_interval_s = look_interval_s
         self._policy = RestartPolicy()
-        self._run = EngineRun(plan, folders, log, notify)
+        self.run = EngineRun(plan, folders, log, notify)
         # The plan that has served last: what fails gives way to it.
         self._proven: Plan | None = None
         self._served_from = 0.0
@@ -79,15 +79,11 @@ class Service:
 
     def start(self) -> None:
         """Begin with the first plan; what goes wrong shows at the next look."""
-        self._run.start()
+        self.run.start()
 
     @property
     def children(self) -> list[Child]:
-        return self._run.children
-
-    @property
-    def run(self) -> EngineRun:
-        return self._run
+        return self.run.children
 
     @property
     def interval_s(self) -> float | None:
@@ -98,7 +94,7 @@ class Service:
             return DRAIN_POLL_S
         if self._journal.state not in COMING:
             return None
-        return EAGER_POLL_S if self._run.is_about_to_answer else COMING_INTERVAL_S
+        return EAGER_POLL_S if self.run.is_about_to_answer else COMING_INTERVAL_S
 
     def serve_by(self, plan: Plan, state: Literal["restarting", "switching"]) -> None:
         """Serve by another plan, as somebody asks for, as soon as the running answers have ended."""
@@ -126,12 +122,12 @@ class Service:
     def let_go(self) -> None:
         """End the engine in order."""
         self._drain_until = None
-        self._end(self._run.stop)
+        self._end(self.run.stop)
 
     def look(self) -> bool:
         """Do what is to be done by now; say whether the pages should be told at once."""
         before = self._journal.state
-        self._run.look()
+        self.run.look()
         if self._journal.state in COMING:
             self._look_at_start(time.time())
         elif self._journal.state in SERVING:
@@ -142,30 +138,30 @@ class Service:
         if self._pending is not None:
             if now >= self._pending.not_before and self._is_drained(self._pending.drain_until):
                 self._start(self._pending.plan)
-        elif self._run.failure is not None:
-            self._take_failure(self._run.failure)
-        elif self._run.is_healthy():
+        elif self.run.failure is not None:
+            self._take_failure(self.run.failure)
+        elif self.run.is_healthy():
             self._become_ready(now)
-        elif self._run.silent_s > SILENT_START_S:
+        elif self.run.silent_s > SILENT_START_S:
             minutes = SILENT_START_S / 60
             self._take_failure(Failure(f"vLLM has said nothing for {minutes:.0f} minutes while it started.", None))
 
     def _look_at_service(self) -> None:
         pulse = self.pulse
         assert pulse is not None  # noqa: S101 - it began with the service
-        if self._run.failure is not None:
-            self._take_failure(self._run.failure)
+        if self.run.failure is not None:
+            self._take_failure(self.run.failure)
         elif pulse.is_hung:
             self._take_failure(Failure(f"The engine hangs. {pulse.complaint}", None))
         elif (pulse.complaint is not None) != (self._journal.state == "degraded"):
             self._journal.enter("degraded" if pulse.complaint else "ready", pulse.complaint)
 
     def _become_ready(self, now: float) -> None:
-        self._run.finish_steps()
+        self.run.finish_steps()
         self._proven = self.plan
         self._served_from = time.monotonic()
         self.ready_at = self.ready_at or now
-        self._journal.enter("ready", f"vLLM answers after {now - self._run.began_at:.1f} s")
+        self._journal.enter("ready", f"vLLM answers after {now - self.run.began_at:.1f} s")
         self.pulse = Pulse(
             self._folders.socket_path,
             self.plan.model.name,
@@ -179,7 +175,7 @@ class Service:
         """vLLM has ended, or is of no use: try again, go back to what has served, or give up."""
         served_s = time.monotonic() - self._served_from if self.pulse is not None else 0.0
         self._stop_pulse()
-        self._end(self._run.kill)
+        self._end(self.run.kill)
         if self._proven is not None and self.plan is not self._proven:
             self._go_back(self._proven, failure)
             return
@@ -199,17 +195,17 @@ class Service:
 
     def _start(self, plan: Plan) -> None:
         """Start vLLM anew, after what runs has ended."""
-        if self._run.failure is None:
-            self._end(self._run.stop)
+        if self.run.failure is None:
+            self._end(self.run.stop)
         self.plan, self._pending = plan, None
-        self._run = EngineRun(plan, self._folders, self._log, self._notify)
-        self._run.start()
+        self.run = EngineRun(plan, self._folders, self._log, self._notify)
+        self.run.start()
 
     def _end(self, end_groups: Callable[[], None]) -> None:
         """Ray's processes are in no group of ours, and what they share is free only after their end."""
         end_groups()
         self._kill_strays()
-        self._run.clear()
+        self.run.clear()
 
     def _stop_pulse(self) -> None:
         if self.pulse is not None:
@@ -218,7 +214,7 @@ class Service:
 
     def _is_drained(self, until: float) -> bool:
         """Whether no answer is running any more, or it has been waited for long enough."""
-        if time.time() >= until or self._run.failure is not None:
+        if time.time() >= until or self.run.failure is not None:
             return True
         figures = read_figures(self._folders.socket_path)
         return figures is not None and not figures.are_requests_open

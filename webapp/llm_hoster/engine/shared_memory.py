@@ -9,6 +9,7 @@ from pathlib import Path
 
 from llm_hoster.engine.atomic_file import replace_file
 from llm_hoster.engine.descendants import descendants
+from llm_hoster.process_table import PROC, pids
 
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where it is on every Linux
 
@@ -42,7 +43,7 @@ class SharedMemory:
 
     def _remove(self, ending: set[int]) -> None:
         if self._seen:
-            in_use = _used_by({int(name) for name in os.listdir("/proc") if name.isdigit()} - ending)
+            in_use = _used_by(set(pids()) - ending)
             for path in _files(self._seen - in_use):
                 with contextlib.suppress(OSError):
                     path.unlink()
@@ -69,7 +70,7 @@ def _used_by(pids: Iterable[int]) -> set[int]:
     found = set()
     for pid in pids:
         with contextlib.suppress(OSError):  # It has ended, or is somebody else's.
-            for line in Path(f"/proc/{pid}/maps").read_text().splitlines():
+            for line in (PROC / str(pid) / "maps").read_text().splitlines():
                 # Address, rights, offset, device, inode, path.
                 if f" {SHARED_MEMORY}/" in line:
                     found.add(int(line.split(maxsplit=5)[4]))

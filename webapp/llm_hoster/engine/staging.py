@@ -86,10 +86,7 @@ class Staging:
         self._has_ended = False
         self._notify: Callable[[], None] = lambda: None
         self._child = Child("staging", log=tmp_dir.parent / LOG, on_line=self._take_line, on_end=self._take_end)
-
-    @property
-    def children(self) -> Sequence[Child]:
-        return [self._child] if self._child.return_code is not None or self._child.is_running else []
+        self.children: list[Child] = []
 
     def start(self, notify: Callable[[], None]) -> None:
         self._notify = notify
@@ -101,6 +98,7 @@ class Staging:
         command = [sys.executable, "-m", "llm_hoster.engine.staging", str(self._model), str(self._copy), *self._flags]
         # By the folder in it the next session here finds this process if all of ours is killed (leftovers.py).
         self._child.start(command, os.environ | {"TMPDIR": str(self._tmp_dir)}, cwd=self._tmp_dir)
+        self.children = [self._child]
 
     def look(self) -> None:
         line = self._said[-1] if self._said else ""

@@ -45,6 +45,7 @@ from llm_hoster.errors import LLMHosterError
 FAILED_STAY_S = 15 * 60.0
 OUTCOME_INTERVAL_S = 30.0
 COMING_INTERVAL_S = 1.0
+DUE_POLL_S = 0.02
 STATE_INTERVAL_S = 10.0
 # A fault of ours that comes back with every pass is none that goes away.
 FAULTS_MAX = 20
@@ -216,9 +217,11 @@ class Supervisor:
         times += [self._chain.look_at()] if self._chain is not None else []
         times += [self._web.due_at()] if self._web is not None else []
         times += [self._limit.ends_at - LIMIT_RESERVE_S] if self._successor is not None else []
+        now = time.time()
         for at in times:
-            if at is not None and at > time.time() - COMING_INTERVAL_S:
-                timeout_s = min(timeout_s, max(0.0, at - time.time()))
+            # What came due since the last pass wants another one at once; what has long been due waits for news.
+            if at is not None and at > now - COMING_INTERVAL_S:
+                timeout_s = min(timeout_s, max(DUE_POLL_S, at - now))
         try:
             self._wake.get(timeout=timeout_s)
             while True:

@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import os
-import queue
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import click
 
 from llm_hoster.catalogue.compiled import Catalogue, Engine
 from llm_hoster.engine.command import build_command, build_environment
-from llm_hoster.engine.ending import GRACE_S, end_processes
-from llm_hoster.engine.engine_process import EngineProcess
 from llm_hoster.engine.folders import Folders, make_cache_dir, runtime_dir_in
-from llm_hoster.engine.guard import Guard, adopt_orphans
-from llm_hoster.engine.question import ask
+from llm_hoster.engine.plan import Plan
 from llm_hoster.engine.serve_arguments import base_arguments
+from llm_hoster.engine.state import ServedModel
+from llm_hoster.engine.trial import try_plan
 from llm_hoster.errors import EngineError
 
-POLL_S = 0.2
 SERVED_NAME = "verify"
 
 # Enough for a tiny model, and quick: nothing is compiled, and no GPU memory is reserved beyond need.
@@ -58,56 +54,11 @@ def verify(prefix: Path, engine_name: str | None, catalogue: Path | None, model:
 def _try(engine: Engine, model: Path, folders: Folders, log: Path, timeout_s: float) -> bool:
     environment = build_environment(os.environ, engine, folders, hf_offline=True)
     arguments = [*base_arguments(str(model), SERVED_NAME, folders), *engine.args]
-    process = EngineProcess(build_command(engine, arguments, [model], folders, environment), environment, folders, log)
-    wake: queue.SimpleQueue[None] = queue.SimpleQueue()
-    adopt_orphans()
+    command = build_command(engine, arguments, [model], folders, environment)
     click.echo(f"{engine.name} ({engine.kind}, {engine.target}) on {model}")
-    guard = Guard(folders.runtime_dir)
-    try:
-        process.start(lambda: wake.put(None))
-        guard.watch([process.child.pid])
-        failure = _wait(process, wake, timeout_s)
-        if failure is None:
-            started_at = time.monotonic()
-            answer = ask(folders.socket_path, SERVED_NAME)
-            click.echo(f"{'First answer':40} {time.monotonic() - started_at:8.2f} s  {answer!r}")
-    except (OSError, EngineError) as error:
-        failure = str(error)
-    finally:
-        end_processes([process.child], {guard.pid}, grace_s=GRACE_S, meanwhile=lambda: None)
-        guard.release()
+    _, failure = try_plan(Plan(ServedModel(SERVED_NAME, model.name), command, environment), folders, log, timeout_s)
     click.echo("The engine works." if failure is None else f"The engine does not work. {failure}")
     return failure is None
-
-
-def _wait(process: EngineProcess, wake: queue.SimpleQueue[None], timeout_s: float) -> str | None:
-    """Print steps as they end; return a sentence when vLLM dies or is too slow."""
-    shown = 0
-    deadline = time.monotonic() + timeout_s
-    failure = None
-    while failure is None and not process.is_healthy():
-        try:
-            wake.get(timeout=POLL_S)
-        except queue.Empty:
-            failure = f"It did not answer in {timeout_s:.0f} s." if time.monotonic() > deadline else None
-        process.read_news()
-        if process.has_ended:
-            process.fail_steps()
-            found = process.failure()
-            failure = f"{found.cause}\n{found.deciding_line or ''}".rstrip()
-        shown = _show_steps(process, shown)
-    if failure is None:
-        process.finish_steps()
-        _show_steps(process, shown)
-    return failure
-
-
-def _show_steps(process: EngineProcess, shown: int) -> int:
-    """Print the steps that have ended since the last call; return how many are shown by now."""
-    ended = [step for step in process.steps() if step.status in ("done", "failed")]
-    for step in ended[shown:]:
-        click.echo(f"{step.title:40} {step.seconds:8.2f} s{'  failed' if step.status == 'failed' else ''}")
-    return len(ended)
 
 
 def _from_catalogue(path: Path, name: str | None) -> Engine:

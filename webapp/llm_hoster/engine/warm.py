@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import queue
 import sys
 import tempfile
 import time
@@ -20,21 +19,15 @@ from llm_hoster.catalogue.app_dir import find_app_dir
 from llm_hoster.catalogue.compiled import Catalogue
 from llm_hoster.engine.adjustment import Adjustment
 from llm_hoster.engine.compile_cache import publish, shared_folder
-from llm_hoster.engine.ending import GRACE_S, end_processes
-from llm_hoster.engine.engine_run import EngineRun
 from llm_hoster.engine.estimate import record_start
 from llm_hoster.engine.fast_start import clean_up
 from llm_hoster.engine.folders import Folders, make_cache_dir, runtime_dir_in
-from llm_hoster.engine.guard import Guard, adopt_orphans
-from llm_hoster.engine.plan import Plan
-from llm_hoster.engine.question import ask
 from llm_hoster.engine.session_planner import STARTS, SessionPlanner
-from llm_hoster.engine.state import Step
-from llm_hoster.errors import EngineError, LLMHosterError
+from llm_hoster.engine.trial import try_plan
+from llm_hoster.errors import EngineError
 from llm_hoster.hub_cache import CACHE_VARIABLES
 from llm_hoster.session import Session, expand_path
 
-POLL_S = 0.2
 MIB = 2**20
 
 
@@ -88,7 +81,7 @@ def warm(
         folders = Folders(runtime_dir, make_cache_dir(Path(work_dir) / "cache"))
         plan = SessionPlanner(session, folders, Path(work_dir), []).plan({}, Adjustment())
         click.echo(f"{session.engine.name} on {num_gpus} x {session.gpu_type.title}: {session.model.title}")
-        steps, failure = _try(plan, folders, Path(work_dir) / "vllm.log", timeout_s)
+        steps, failure = try_plan(plan, folders, Path(work_dir) / "vllm.log", timeout_s)
         if failure is None:
             # Not what a site keeps elsewhere: nobody knows who writes there.
             inside = {name: value for name, value in plan.environment.items() if Path(value).is_relative_to(work_dir)}
@@ -115,50 +108,3 @@ def _keep_hub_cache(cache_dir: Path) -> None:
     """Models that sessions of this account have downloaded lie there."""
     if not any(os.environ.get(name) for name in CACHE_VARIABLES):
         os.environ[CACHE_VARIABLES[0]] = str(cache_dir / "huggingface" / "hub")
-
-
-def _try(plan: Plan, folders: Folders, log: Path, timeout_s: float) -> tuple[tuple[Step, ...], str | None]:
-    """Start, ask and end; return the steps, and a sentence when something went wrong."""
-    wake: queue.SimpleQueue[None] = queue.SimpleQueue()
-    adopt_orphans()
-    guard = Guard(folders.runtime_dir)
-    run = EngineRun(plan, folders, log, lambda: wake.put(None))
-    try:
-        run.start()
-        failure = _wait(run, wake, guard, timeout_s)
-        _show(run.steps())
-        if failure is None:
-            began = time.monotonic()
-            answer = ask(folders.socket_path, plan.model.name)
-            click.echo(f"{'First answer':40} {time.monotonic() - began:8.2f} s  {answer!r}")
-    except (OSError, LLMHosterError) as error:
-        failure = str(error)
-    finally:
-        end_processes(run.children, {guard.pid}, grace_s=GRACE_S, meanwhile=lambda: None)
-        guard.release()
-    return run.steps(), failure
-
-
-def _wait(run: EngineRun, wake: queue.SimpleQueue[None], guard: Guard, timeout_s: float) -> str | None:
-    """Return a sentence when vLLM dies or is too slow."""
-    deadline = time.monotonic() + timeout_s
-    while True:
-        run.look()
-        guard.watch([child.pid for child in run.children if child.is_running])
-        if run.failure is not None:
-            return f"{run.failure.cause}\n{run.failure.deciding_line or ''}".rstrip()
-        if run.is_healthy():
-            run.finish_steps()
-            return None
-        if time.monotonic() > deadline:
-            return f"It did not answer in {timeout_s:.0f} s."
-        try:
-            wake.get(timeout=POLL_S)
-        except queue.Empty:
-            continue
-
-
-def _show(steps: tuple[Step, ...]) -> None:
-    for step in steps:
-        if step.seconds is not None:
-            click.echo(f"{step.title:40} {step.seconds:8.2f} s{'  failed' if step.status == 'failed' else ''}")

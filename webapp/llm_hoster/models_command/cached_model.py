@@ -14,6 +14,7 @@ from llm_hoster.lease import is_held
 from llm_hoster.model_use import USED, uses_of
 from llm_hoster.models_command.digest import Digest
 from llm_hoster.models_command.model_download import LOCK
+from llm_hoster.process_table import PROC, pids
 
 REPOSITORY = re.compile(r"models--([A-Za-z0-9][A-Za-z0-9._-]*?)--([A-Za-z0-9][A-Za-z0-9._-]*)")
 
@@ -88,13 +89,15 @@ def _time(path: Path) -> float:
 def _process_with_a_file_below(folder: Path) -> int | None:
     """Look at the processes of this node that we may look at: they may have opened a file, or mapped it."""
     below = f"{os.path.realpath(folder)}/"
-    for name in filter(str.isdigit, os.listdir("/proc")):
-        process = Path("/proc") / name
+    for pid in pids():
         with contextlib.suppress(OSError):
-            if any(below in line for line in (process / "maps").read_text(errors="replace").splitlines()):
-                return int(name)
-            for descriptor in (process / "fd").iterdir():
-                with contextlib.suppress(OSError):
-                    if os.readlink(descriptor).startswith(below):
-                        return int(name)
+            maps = (PROC / str(pid) / "maps").read_text(errors="replace")
+            if below in maps or any(path.startswith(below) for path in _open_files(pid)):
+                return pid
     return None
+
+
+def _open_files(pid: int) -> Iterator[str]:
+    for descriptor in (PROC / str(pid) / "fd").iterdir():
+        with contextlib.suppress(OSError):  # It has been closed meanwhile.
+            yield os.readlink(descriptor)

@@ -45,14 +45,16 @@ def prune(
     missing = [name for name in wanted if name not in [each.model for each in cached]]
     if missing:
         raise ConfigError(f"{missing[0]} is not in {models.folder}.")
-    old = [each.model for each in cached if days is not None and time.time() - each.last_used() >= days * DAY_S]
-    chosen = [each for each in cached if each.model in wanted or each.model in old]
     if not names and days is None:
         _list(cached, models.folder)
         return
-    for each in chosen:
+    for each in [each for each in cached if each.model in wanted or _is_old(each, days)]:
         if yes or click.confirm(f"{_line(each)}. Remove it?", default=False):
             _remove(each, models.folder)
+
+
+def _is_old(cached: CachedModel, days: int | None) -> bool:
+    return days is not None and time.time() - cached.last_used() >= days * DAY_S
 
 
 def _list(cached: list[CachedModel], folder: Path) -> None:
