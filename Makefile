@@ -25,10 +25,11 @@ test: lint ## every test, with real vLLM, Slurm, Apache and Chromium (as root)
 test-fast: install ## the tests that need none of these, under a minute
 	@$(PYTHON) -m pytest -n 2 --dist loadgroup -m "not engine and not slurm and not browser and not install"
 
-lint: install ## ruff, mypy, shellcheck
+lint: install ## ruff, mypy, which package may import which, shellcheck
 	@$(APP_BIN)/ruff format --check .
 	@$(APP_BIN)/ruff check .
 	@$(APP_BIN)/mypy
+	@$(APP_BIN)/lint-imports --no-cache --no-logo
 	@shellcheck bin/install bin/system-packages requirements/lock .ci/run
 
 lock: install ## resolve requirements/*.lock again; UPGRADE=--upgrade takes newer versions

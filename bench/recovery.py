@@ -22,7 +22,7 @@ import requests
 
 from bench.report import print_report
 from bench.startup import find_settings, put_shim_before_vllm, stage_session, start_alone, wait_until
-from llm_hoster.engine.state import read_state
+from llm_hoster.engine.record.state import read_state
 
 IDLE_S = 30.0
 AGAIN_TIMEOUT_S = 300.0

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import click
 
-from llm_hoster.engine.steps import StartupSteps, is_eager
+from llm_hoster.engine.vllm.steps import StartupSteps, is_eager
 
 READY_TIMEOUT_S = 600.0
 READY = "ready"

@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from llm_hoster.engine.weight_files import weight_files
+from llm_hoster.engine.model.weight_files import weight_files
 from soak.session import READY_TIMEOUT_S, SoakError, SoakSession, Staging, wait_for
 from tests.conftest import prefix_path
 from tests.engine.test_real_recovery import say_hello

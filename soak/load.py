@@ -24,7 +24,7 @@ from typing import Literal
 
 import click
 
-from llm_hoster.engine.restart_policy import DELAYS_S
+from llm_hoster.engine.supervision.restart_policy import DELAYS_S
 from llm_hoster.errors import EngineError
 from soak.clients import Clients, Result
 from soak.history import lost

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Literal
 
 from bench.startup import stage_session
-from llm_hoster.engine.order import Order, give
-from llm_hoster.engine.state import COMING, SERVING
-from llm_hoster.engine.steps import StartupSteps
+from llm_hoster.engine.record.order import Order, give
+from llm_hoster.engine.record.state import COMING, SERVING
+from llm_hoster.engine.vllm.steps import StartupSteps
 from soak.traces import Traces
 from tests.engine.conftest import RunningSession
 from tests.engine.test_real_recovery import SEPARATE_CORE

@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 from urllib3.exceptions import HTTPError
 
-from llm_hoster.engine.connection import EnginePool
+from llm_hoster.engine.vllm.connection import EnginePool
 
 pytest_plugins = ["tests.web_session"]
 

@@ -20,7 +20,7 @@ import requests
 from flask.testing import FlaskClient
 
 from llm_hoster import gunicorn_conf
-from llm_hoster.engine.state import ServedModel, State, Step, write_state
+from llm_hoster.engine.record.state import ServedModel, State, Step, write_state
 from llm_hoster.settings import SETTINGS_VARIABLE, WebSettings
 from llm_hoster.web import create_app
 

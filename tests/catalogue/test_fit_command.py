@@ -14,7 +14,7 @@ from llm_hoster.catalogue.compiled import Engine
 from llm_hoster.catalogue.compiler import compile_catalogue, load_site
 from llm_hoster.catalogue.fit_command import fit, hugging_face_caches
 from llm_hoster.catalogue.sentences import fill
-from llm_hoster.engine.command import lasting_environment
+from llm_hoster.engine.vllm.command import lasting_environment
 from llm_hoster.errors import ArchitectureError, ChoiceError, ConfigError
 from llm_hoster.hub import Hub
 from llm_hoster.hub_cache import cache_of

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from llm_hoster.engine.state import State, read_state
+from llm_hoster.engine.record.state import State, read_state
 from portal.demo_app import copy_app_files
 from portal.settings import PortalSettings
 from tests.cluster.account import ALICE, BOB

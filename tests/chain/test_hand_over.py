@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from llm_hoster.engine.successor import read_successor
+from llm_hoster.engine.record.successor import read_successor
 from tests.chain.conftest import PYTHON, REPOSITORY, Portal, Session
 from tests.cluster.slurm_cluster import SlurmCluster
 
@@ -151,7 +151,7 @@ def test_ending_a_session_from_its_page_does_so_too(portal: Portal, cluster: Slu
     session.wait_until_ready()
     waiting = session.wait_for_next()
     program = (
-        "from pathlib import Path; from llm_hoster.engine.order import Order, give; "
+        "from pathlib import Path; from llm_hoster.engine.record.order import Order, give; "
         f"give(Path('{session.runtime_dir()}/control.sock'), Order('stop'))"
     )
     cluster.check([PYTHON, "-c", program], user="alice")

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from llm_hoster.engine.state import write_state
-from llm_hoster.engine.successor import Successor
+from llm_hoster.engine.record.state import write_state
+from llm_hoster.engine.record.successor import Successor
 from portal.chromium import CHROMIUM, FLAGS
 from portal.debian_package import require_packages
 from portal.running_portal import RunningPortal

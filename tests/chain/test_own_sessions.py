@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from llm_hoster.engine.predecessor import Predecessor
-from llm_hoster.engine.successor import Successor
+from llm_hoster.engine.chain.predecessor import Predecessor
+from llm_hoster.engine.record.successor import Successor
 from llm_hoster.own_sessions import OwnSession, find_session, own_sessions
 from llm_hoster.status_command.standing import standing_of
 

@@ -19,8 +19,8 @@ from flask.testing import FlaskClient
 
 from llm_hoster.chat.conversation import ConversationStore
 from llm_hoster.chat.replies import Replies
-from llm_hoster.engine.state import State, read_state, write_state
-from llm_hoster.engine.successor import Successor, read_successor
+from llm_hoster.engine.record.state import State, read_state, write_state
+from llm_hoster.engine.record.successor import Successor, read_successor
 from llm_hoster.settings import WebSettings
 from tests.gateway.small_upstream import read_request
 from tests.web_session import API_KEY, HOST, PORTAL, MakeClient, MakeSettings, WebServer, ready_state

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from llm_hoster.engine.state import State, read_state
+from llm_hoster.engine.record.state import State, read_state
 
 
 class RunningSession:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from llm_hoster.engine.child import LINE_END
+from llm_hoster.engine.process.child import LINE_END
 
 FOLDER = Path(__file__).parent / "logs"
 

@@ -12,11 +12,11 @@ import sys
 import time
 from pathlib import Path
 
-from llm_hoster.engine.folders import Folders
-from llm_hoster.engine.outcome import Charge
-from llm_hoster.engine.plan import Plan
-from llm_hoster.engine.state import ServedModel
-from llm_hoster.engine.supervisor import Supervisor
+from llm_hoster.engine.process.folders import Folders
+from llm_hoster.engine.record.outcome import Charge
+from llm_hoster.engine.record.state import ServedModel
+from llm_hoster.engine.run.plan import Plan
+from llm_hoster.engine.supervision.supervisor import Supervisor
 
 
 class OnePlan:

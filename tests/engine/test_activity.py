@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from llm_hoster.engine.activity import idle_sentence
-from llm_hoster.engine.connection import EngineCall
-from llm_hoster.engine.order import Order, give
-from llm_hoster.engine.state import read_state
+from llm_hoster.engine.record.order import Order, give
+from llm_hoster.engine.record.state import read_state
+from llm_hoster.engine.supervision.activity import idle_sentence
+from llm_hoster.engine.vllm.connection import EngineCall
 from tests.engine.conftest import wait_until
 from tests.live_engine import LiveEngine
 

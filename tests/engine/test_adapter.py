@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from llm_hoster.engine.adapter import adapter_arguments, find_adapters
+from llm_hoster.engine.vllm.adapter import adapter_arguments, find_adapters
 from llm_hoster.errors import SessionError
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from llm_hoster.engine.balance import BalanceWatch, read_balance
+from llm_hoster.engine.job.balance import BalanceWatch, read_balance
 from tests.engine.conftest import wait_until
 
 

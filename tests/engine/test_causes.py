@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from llm_hoster.engine.causes import CAUSES
-from llm_hoster.engine.failure import explain
+from llm_hoster.engine.failures.causes import CAUSES
+from llm_hoster.engine.failures.failure import explain
 
 
 # One line each, from public issues of the projects in question or from vLLM's and Ray's source.

@@ -8,9 +8,9 @@ from unittest import mock
 
 import pytest
 
-from llm_hoster.engine.adjustment import Adjustment
-from llm_hoster.engine.child import BoundedLog, Child
-from llm_hoster.engine.state import Remedy, ServedModel, State, Step, Transition, read_state, write_state
+from llm_hoster.engine.process.child import BoundedLog, Child
+from llm_hoster.engine.record.adjustment import Adjustment
+from llm_hoster.engine.record.state import Remedy, ServedModel, State, Step, Transition, read_state, write_state
 from tests.engine.conftest import wait_until
 
 

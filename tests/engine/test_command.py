@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from llm_hoster.catalogue.compiled import Engine
-from llm_hoster.engine.command import CACHE_FOLDERS, build_command, build_environment, lasting_environment
-from llm_hoster.engine.folders import Folders
+from llm_hoster.engine.process.folders import Folders
+from llm_hoster.engine.vllm.command import CACHE_FOLDERS, build_command, build_environment, lasting_environment
 from llm_hoster.errors import EngineError
 
 FOLDERS = Folders(Path("/tmp/llmh-abcdefgh"), Path("/scratch/ann/llm hoster"))

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from llm_hoster.engine.command import CACHE_FOLDERS
-from llm_hoster.engine.compile_cache import (
+from llm_hoster.engine.model.compile_cache import (
     VARIABLES,
     CompileCache,
     CompileCacheSeed,
@@ -17,6 +16,7 @@ from llm_hoster.engine.compile_cache import (
     publish,
     require_safe,
 )
+from llm_hoster.engine.vllm.command import CACHE_FOLDERS
 from tests.engine.conftest import wait_until
 
 COMPILED = "torch_compile_cache/torch_aot_compile/abc/rank_0_0/model"

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from llm_hoster.engine import control as control_module
-from llm_hoster.engine.control import Control
-from llm_hoster.engine.order import ANSWER_TIMEOUT_S, Order, give
+from llm_hoster.engine.record.order import ANSWER_TIMEOUT_S, Order, give
+from llm_hoster.engine.supervision import control as control_module
+from llm_hoster.engine.supervision.control import Control
 from llm_hoster.errors import EngineError
 from tests.engine.conftest import wait_until
 

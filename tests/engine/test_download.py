@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from llm_hoster.engine.download import Download, caches_for, find_source, needs_download
+from llm_hoster.engine.model.download import Download, caches_for, find_source, needs_download
 from llm_hoster.hub_cache import find_model, repository_of
 from tests.engine.conftest import wait_until
 from tests.models_command.download_hub import COMMIT, download_hub, sha256, slowly
@@ -155,7 +155,8 @@ def test_an_index_that_is_none_is_no_model(tmp_path, index):
 
 def test_what_serve_imports_of_it_is_light():
     program = (
-        "import sys, llm_hoster.engine.download; print({'requests', 'urllib3', 'yaml', 'flask'} & set(sys.modules))"
+        "import sys, llm_hoster.engine.model.download\n"
+        "print({'requests', 'urllib3', 'yaml', 'flask'} & set(sys.modules))"
     )
     assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True).stdout == "set()\n"
 

@@ -4,7 +4,7 @@ import signal
 
 import pytest
 
-from llm_hoster.engine.ending import ask_slurm_reason, reason_of_end
+from llm_hoster.engine.job.ending import ask_slurm_reason, reason_of_end
 
 CAUSE = "The model is broken."
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from llm_hoster.engine.estimate import (
+from llm_hoster.engine.record.state import Step
+from llm_hoster.engine.run.estimate import (
     BYTES_MAX,
     FILES_MAX,
     Estimate,
@@ -20,7 +21,6 @@ from llm_hoster.engine.estimate import (
     record_start,
     trusted_owners,
 )
-from llm_hoster.engine.state import Step
 
 KEY = StartKey("org/Model-7B", "h100", 2, 1, "vllm-cuda-0.32.0", "none", "interactive")
 

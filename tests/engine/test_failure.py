@@ -4,9 +4,9 @@ from dataclasses import asdict
 
 import pytest
 
-from llm_hoster.engine.adjustment import Adjustment
-from llm_hoster.engine.failure import LINE_LIMIT, LINES_MAX, Failure, deciding_line, explain
-from llm_hoster.engine.state import Remedy
+from llm_hoster.engine.failures.failure import LINE_LIMIT, LINES_MAX, Failure, deciding_line, explain
+from llm_hoster.engine.record.adjustment import Adjustment
+from llm_hoster.engine.record.state import Remedy
 from tests.engine.recorded_log import recorded_lines
 
 

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from llm_hoster.catalogue.compiled import Catalogue
-from llm_hoster.engine.compile_cache import CompileCacheSeed
-from llm_hoster.engine.fast_start import FastStart, clean_up
-from llm_hoster.engine.folders import Folders
-from llm_hoster.engine.model_link import ModelLink, link_name
-from llm_hoster.engine.read_ahead import ReadAhead
-from llm_hoster.engine.staging import Staging, folder_in
+from llm_hoster.engine.model.compile_cache import CompileCacheSeed
+from llm_hoster.engine.model.fast_start import FastStart, clean_up
+from llm_hoster.engine.model.model_link import ModelLink, link_name
+from llm_hoster.engine.model.read_ahead import ReadAhead
+from llm_hoster.engine.model.staging import Staging, folder_in
+from llm_hoster.engine.process.folders import Folders
 from llm_hoster.session import Session
 from tests.conftest import ENGINE_NAME, MakeCatalogue
 

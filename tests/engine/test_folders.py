@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from llm_hoster.engine.file_limit import raise_file_limit
-from llm_hoster.engine.folders import RUNTIME_DIR_LIMIT, make_cache_dir, make_data_dir, runtime_dir_in
-from llm_hoster.engine.port import bind_port
+from llm_hoster.engine.process.file_limit import raise_file_limit
+from llm_hoster.engine.process.folders import RUNTIME_DIR_LIMIT, make_cache_dir, make_data_dir, runtime_dir_in
+from llm_hoster.engine.process.port import bind_port
 from llm_hoster.errors import SessionError
 
 

@@ -8,7 +8,7 @@ import sys
 # In a process of its own: it kills every child of the one that it runs in.
 BEGIN = """
 import os, subprocess, time
-from llm_hoster.engine.guard import adopt_orphans, kill_descendants
+from llm_hoster.engine.process.guard import adopt_orphans, kill_descendants
 
 adopt_orphans()
 helper = subprocess.Popen(["sleep", "60"])

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from llm_hoster.engine.outcome import Outcome
+from llm_hoster.engine.record.outcome import Outcome
 from tests.conftest import REPOSITORY
 
 TEMPLATE = REPOSITORY / "template"

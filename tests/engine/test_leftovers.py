@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from llm_hoster.engine.folders import runtime_dir_in
-from llm_hoster.engine.leftovers import HOST, lock_folder
+from llm_hoster.engine.process.folders import runtime_dir_in
+from llm_hoster.engine.process.leftovers import HOST, lock_folder
 from tests.engine.conftest import wait_until
 from tests.engine.test_page_cache import make_model
 
@@ -22,7 +22,7 @@ from tests.engine.test_page_cache import make_model
 SESSION = """
 import os, signal, sys, time
 from pathlib import Path
-from llm_hoster.engine.folders import runtime_dir_in
+from llm_hoster.engine.process.folders import runtime_dir_in
 from llm_hoster.engine.{module} import {name}
 
 with runtime_dir_in(Path(sys.argv[1])) as folder:

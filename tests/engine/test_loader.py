@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from llm_hoster.catalogue.compiled import Accelerator, Engine
-from llm_hoster.engine.loader import choose_loader
+from llm_hoster.engine.model.loader import choose_loader
 
 OWN = "safetensors"
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from llm_hoster.engine.memory_kills import count_memory_kills
+from llm_hoster.engine.failures.memory_kills import count_memory_kills
 
 
 @pytest.mark.parametrize(

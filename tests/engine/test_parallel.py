@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from llm_hoster.engine.parallel import parallel_arguments
+from llm_hoster.engine.vllm.parallel import parallel_arguments
 from llm_hoster.fit.wish import Wish
 
 RAY = ["--distributed-executor-backend", "ray"]

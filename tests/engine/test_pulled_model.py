@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from llm_hoster.engine.connection import EnginePool
-from llm_hoster.engine.download import Download, find_source
+from llm_hoster.engine.model.download import Download, find_source
+from llm_hoster.engine.vllm.connection import EnginePool
 from tests.engine.conftest import wait_until
 from tests.live_engine import ENGINE_NAME, ENVIRONMENT, START_TIMEOUT_S
 from tests.models_command.download_hub import download_hub

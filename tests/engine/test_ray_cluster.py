@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from llm_hoster.catalogue.compiled import Network
-from llm_hoster.engine import ray_node
-from llm_hoster.engine.nodes import EPHEMERAL_PORTS, JobNodes, address_of, free_port, read_job_nodes
-from llm_hoster.engine.ray_cluster import PLAN_FILE, RayCluster, make_ray_plan, ray_command
-from llm_hoster.engine.ray_node import Head, RayPlan, ray_environment, start_arguments
+from llm_hoster.engine.cluster import ray_node
+from llm_hoster.engine.cluster.nodes import EPHEMERAL_PORTS, JobNodes, address_of, free_port, read_job_nodes
+from llm_hoster.engine.cluster.ray_cluster import PLAN_FILE, RayCluster, make_ray_plan, ray_command
+from llm_hoster.engine.cluster.ray_node import Head, RayPlan, ray_environment, start_arguments
 from llm_hoster.errors import SessionError
 from tests.live_engine import wait_for
 

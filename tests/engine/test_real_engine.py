@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from llm_hoster.engine.connection import EnginePool
+from llm_hoster.engine.vllm.connection import EnginePool
 from tests.engine.conftest import wait_until
 
 pytestmark = pytest.mark.engine

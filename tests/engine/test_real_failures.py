@@ -17,9 +17,9 @@ from pathlib import Path
 
 import pytest
 
-from llm_hoster.engine.adjustment import Adjustment
-from llm_hoster.engine.child import LINE_END
-from llm_hoster.engine.failure import Failure, explain
+from llm_hoster.engine.failures.failure import Failure, explain
+from llm_hoster.engine.process.child import LINE_END
+from llm_hoster.engine.record.adjustment import Adjustment
 from tests.live_engine import ARGUMENTS, ENGINE_NAME, ENVIRONMENT
 
 pytestmark = pytest.mark.engine

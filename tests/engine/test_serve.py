@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from llm_hoster.engine.balance import read_balance
+from llm_hoster.engine.job.balance import read_balance
 from tests.engine.conftest import RunningSession, wait_until
 from tests.engine.test_adapter import make_adapter
 from tests.engine.test_typed_model import LLAMA

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from llm_hoster.catalogue.compiled import Catalogue
-from llm_hoster.engine.adapter import Adapter
-from llm_hoster.engine.folders import Folders
-from llm_hoster.engine.serve_arguments import base_arguments, choice_arguments, source_of
+from llm_hoster.engine.process.folders import Folders
+from llm_hoster.engine.vllm.adapter import Adapter
+from llm_hoster.engine.vllm.serve_arguments import base_arguments, choice_arguments, source_of
 from llm_hoster.session import Session
 
 CONTEXT = {"model": "tiny", "gpu_type": "cpu", "num_gpus": "1", "bc_num_hours": "1"}

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from llm_hoster.engine.descendants import descendants
-from llm_hoster.engine.shared_memory import SharedMemory
+from llm_hoster.engine.process.descendants import descendants
+from llm_hoster.engine.process.shared_memory import SharedMemory
 
 MAP = """
 import mmap, sys, time

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from llm_hoster.engine import next_job
-from llm_hoster.engine.predecessor import Predecessor, require_wanted
-from llm_hoster.engine.slurm import ask_job, cancel_job
-from llm_hoster.engine.time_limit import TimeLimit
+from llm_hoster.engine.chain import next_job
+from llm_hoster.engine.chain.predecessor import Predecessor, require_wanted
+from llm_hoster.engine.job.slurm import ask_job, cancel_job
+from llm_hoster.engine.job.time_limit import TimeLimit
 from llm_hoster.errors import SessionError
 
 Program = Callable[[str, str], None]

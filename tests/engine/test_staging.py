@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from llm_hoster.engine.model_link import link_name
-from llm_hoster.engine.staging import Staging, copy_of, folder_in, remove_staged
+from llm_hoster.engine.model.model_link import link_name
+from llm_hoster.engine.model.staging import Staging, copy_of, folder_in, remove_staged
 from tests.engine.conftest import wait_until
 from tests.engine.test_page_cache import make_model
 

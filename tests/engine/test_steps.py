@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from llm_hoster.engine.steps import StartupSteps, is_eager
+from llm_hoster.engine.vllm.steps import StartupSteps, is_eager
 from tests.engine.recorded_log import recorded_lines
 
 CLOCK = re.compile(r" (\d\d):(\d\d):(\d\d) ")

@@ -16,10 +16,10 @@ from typing import Any
 
 import pytest
 
-from llm_hoster.engine.figures import parse_figures, read_figures
-from llm_hoster.engine.order import Order, give
-from llm_hoster.engine.restart_policy import RestartPolicy
-from llm_hoster.engine.state import Adjustment, Transition
+from llm_hoster.engine.record.order import Order, give
+from llm_hoster.engine.record.state import Adjustment, Transition
+from llm_hoster.engine.supervision.restart_policy import RestartPolicy
+from llm_hoster.engine.vllm.figures import parse_figures, read_figures
 from llm_hoster.errors import EngineError
 from tests.conftest import CATALOGUE
 from tests.engine.conftest import RunningSession, wait_until
@@ -271,7 +271,7 @@ def test_the_next_session_on_the_node_clears_away_what_a_killed_one_left(small, 
     assert left.exists() and small.session.processes()
     shared = shared_memory()
     script = (
-        f"from pathlib import Path\nfrom llm_hoster.engine.folders import runtime_dir_in\n"
+        f"from pathlib import Path\nfrom llm_hoster.engine.process.folders import runtime_dir_in\n"
         f"with runtime_dir_in(Path({str(left.parent)!r})): pass"
     )
     subprocess.run([os.sys.executable, "-c", script], check=True)
@@ -283,7 +283,7 @@ def test_a_living_session_on_the_node_is_left_alone(small):
     small = small()
     small.session.wait_for_state("ready")
     script = (
-        f"from pathlib import Path\nfrom llm_hoster.engine.folders import runtime_dir_in\n"
+        f"from pathlib import Path\nfrom llm_hoster.engine.process.folders import runtime_dir_in\n"
         f"with runtime_dir_in(Path({str(small.session.node_dir)!r})): pass"
     )
     subprocess.run([os.sys.executable, "-c", script], check=True)

@@ -9,8 +9,8 @@ import time
 import pytest
 
 from llm_hoster.catalogue.compiled import Catalogue
-from llm_hoster.engine import typed_model
-from llm_hoster.engine.typed_model import check_typed_model, find_configuration, require_folder
+from llm_hoster.engine.model import typed_model
+from llm_hoster.engine.model.typed_model import check_typed_model, find_configuration, require_folder
 from llm_hoster.errors import ChoiceError, SessionError
 from llm_hoster.fit.fit import SENTENCES
 from llm_hoster.hub import Hub

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from llm_hoster.catalogue.preset import PRESETS
-from llm_hoster.engine.adapter import RANKS, find_adapters
-from llm_hoster.engine.folders import Folders
-from llm_hoster.engine.serve_arguments import base_arguments, choice_arguments
+from llm_hoster.engine.process.folders import Folders
+from llm_hoster.engine.vllm.adapter import RANKS, find_adapters
+from llm_hoster.engine.vllm.serve_arguments import base_arguments, choice_arguments
 from llm_hoster.fit.fit import QUANTIZATIONS
 from tests.conftest import ENGINE_NAME
 from tests.engine.test_adapter import make_adapter

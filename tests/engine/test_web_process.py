@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from llm_hoster.engine import web_process
-from llm_hoster.engine.web_process import WebProcess
+from llm_hoster.engine.supervision import web_process
+from llm_hoster.engine.supervision.web_process import WebProcess
 from tests.engine.conftest import wait_until
 
 # It does not come up as long as the file `hold` is there, and has no time for /healthz as long as `busy` is.

@@ -19,13 +19,13 @@ from types import SimpleNamespace
 from typing import Any
 
 from llm_hoster.catalogue.compiled import Engine, Network
-from llm_hoster.engine.command import build_command, build_environment
-from llm_hoster.engine.ending import end_processes
-from llm_hoster.engine.folders import Folders, make_cache_dir, runtime_dir_in
-from llm_hoster.engine.guard import Guard, adopt_orphans
-from llm_hoster.engine.nodes import read_job_nodes
-from llm_hoster.engine.ray_cluster import RayCluster, make_ray_plan
-from llm_hoster.engine.ray_node import ray_environment
+from llm_hoster.engine.cluster.nodes import read_job_nodes
+from llm_hoster.engine.cluster.ray_cluster import RayCluster, make_ray_plan
+from llm_hoster.engine.cluster.ray_node import ray_environment
+from llm_hoster.engine.job.ending import end_processes
+from llm_hoster.engine.process.folders import Folders, make_cache_dir, runtime_dir_in
+from llm_hoster.engine.process.guard import Guard, adopt_orphans
+from llm_hoster.engine.vllm.command import build_command, build_environment
 
 NETWORK = Network(interface="eth0", private=False, env={})
 

@@ -16,9 +16,9 @@ from typing import Any
 
 import pytest
 
-from llm_hoster.engine.connection import EnginePool
-from llm_hoster.engine.order import Order, give
-from llm_hoster.engine.state import State, read_state
+from llm_hoster.engine.record.order import Order, give
+from llm_hoster.engine.record.state import State, read_state
+from llm_hoster.engine.vllm.connection import EnginePool
 from tests.cluster.slurm_cluster import SlurmCluster
 from tests.conftest import CATALOGUE, PASSWORD
 from tests.live_engine import wait_for

@@ -5,9 +5,9 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
-from llm_hoster.engine.control import Control
-from llm_hoster.engine.order import Order
-from llm_hoster.engine.state import State, write_state
+from llm_hoster.engine.record.order import Order
+from llm_hoster.engine.record.state import State, write_state
+from llm_hoster.engine.supervision.control import Control
 from llm_hoster.settings import WebSettings
 
 

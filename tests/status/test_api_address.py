@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from llm_hoster.engine.state import ServedModel
+from llm_hoster.engine.record.state import ServedModel
 from llm_hoster.settings import WebSettings
 from llm_hoster.status.snippet import curl_snippet, python_snippet
 from tests.live_engine import LiveEngine

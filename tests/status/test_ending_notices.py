@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from llm_hoster.engine.state import write_state
+from llm_hoster.engine.record.state import write_state
 from llm_hoster.status.ending_notice import ending_notices
 from tests.conftest import MakeCatalogue
 from tests.web_session import MakeClient, MakeSettings, ready_state

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from llm_hoster.engine.state import Transition
+from llm_hoster.engine.record.state import Transition
 from tests.web_session import MakeClient, ready_state
 
 TRANSITIONS = (

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from llm_hoster.engine.figures import Figures, parse_figures
-from llm_hoster.engine.state import ServedModel
+from llm_hoster.engine.record.state import ServedModel
+from llm_hoster.engine.vllm.figures import Figures, parse_figures
 from llm_hoster.status.gauges import GaugeReader, Gauges, Throughput
 from llm_hoster.status.gpu import Gpu
 from tests.gateway.small_upstream import SmallUpstream

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from playwright.sync_api import Page
 
-from llm_hoster.engine.state import ServedModel
+from llm_hoster.engine.record.state import ServedModel
 from portal.chromium import CHROMIUM, FLAGS
 from portal.debian_package import require_packages
 from tests.shared_playwright import shared_playwright

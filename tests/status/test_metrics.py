@@ -11,7 +11,7 @@ import pytest
 import requests
 from prometheus_client.parser import text_string_to_metric_families
 
-from llm_hoster.engine.state import ServedModel, State
+from llm_hoster.engine.record.state import ServedModel, State
 from llm_hoster.settings import WebSettings
 from llm_hoster.status.gauges import Gauges
 from llm_hoster.status.gpu import Gpu

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from flask.testing import FlaskClient
 
-from llm_hoster.engine.adjustment import Adjustment
-from llm_hoster.engine.state import Remedy
+from llm_hoster.engine.record.adjustment import Adjustment
+from llm_hoster.engine.record.state import Remedy
 from tests.conftest import MakeCatalogue
 from tests.status.small_supervisor import SmallSupervisor
 from tests.web_session import MakeClient, ready_state, starting_state

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
-from llm_hoster.engine.adjustment import Adjustment
-from llm_hoster.engine.state import Remedy, State, write_state
+from llm_hoster.engine.record.adjustment import Adjustment
+from llm_hoster.engine.record.state import Remedy, State, write_state
 from portal.chromium import CHROMIUM, FLAGS
 from portal.debian_package import require_packages
 from tests.conftest import REPOSITORY, MakeCatalogue

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from flask.testing import FlaskClient
 
-from llm_hoster.engine.balance import BalanceWatch
-from llm_hoster.engine.state import ServedModel, State, write_state
+from llm_hoster.engine.job.balance import BalanceWatch
+from llm_hoster.engine.record.state import ServedModel, State, write_state
 from llm_hoster.status.page import duration_in_words, session_facts
 from tests.web_session import MakeClient, MakeSettings, ready_state, starting_state
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from flask.testing import FlaskClient
 
-from llm_hoster.engine.adjustment import Adjustment
-from llm_hoster.engine.state import Remedy, Step, write_state
+from llm_hoster.engine.record.adjustment import Adjustment
+from llm_hoster.engine.record.state import Remedy, Step, write_state
 from llm_hoster.status.engine_notice import remaining_in_words
 from llm_hoster.status.relaunch import relaunch_path
 from llm_hoster.status.start_up import PROGRESS_PARTS, entry_mark, progress

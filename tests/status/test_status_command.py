@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from llm_hoster.engine.state import ServedModel, Step
+from llm_hoster.engine.record.state import ServedModel, Step
 from llm_hoster.errors import SessionError
 from llm_hoster.own_sessions import OwnSession, find_session, own_sessions
 from llm_hoster.status_command.command import status

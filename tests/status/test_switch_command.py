@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from llm_hoster.engine.state import ServedModel, State, Step, Transition, write_state
+from llm_hoster.engine.record.state import ServedModel, State, Step, Transition, write_state
 from llm_hoster.errors import SessionError
 from llm_hoster.own_sessions import OwnSession
 from llm_hoster.switch_command import order_switch, switch, wait_until_ready

@@ -8,7 +8,7 @@ from flask import Flask, current_app
 
 from llm_hoster.chat.conversation import ConversationStore
 from llm_hoster.chat.replies import Replies
-from llm_hoster.engine.state import State
+from llm_hoster.engine.record.state import State
 from llm_hoster.settings import WebSettings
 from llm_hoster.status.engine_notice import engine_state
 

@@ -18,8 +18,8 @@ from typing import Any
 
 import requests
 
-from llm_hoster.engine.predecessor import CALLED_OFF_FILE, PREDECESSOR_FILE
-from llm_hoster.engine.successor import SUCCESSOR_FILE
+from llm_hoster.engine.chain.predecessor import CALLED_OFF_FILE, PREDECESSOR_FILE
+from llm_hoster.engine.record.successor import SUCCESSOR_FILE
 from llm_hoster.errors import SessionError
 
 DATA_ROOT_VARIABLE = "OOD_DATAROOT"

@@ -9,7 +9,7 @@ from typing import Any
 import click
 import requests
 
-from llm_hoster.engine.state import COMING, SERVING
+from llm_hoster.engine.record.state import COMING, SERVING
 from llm_hoster.errors import SessionError
 from llm_hoster.own_sessions import OwnSession, find_session
 from llm_hoster.status_command.standing import standing_of

@@ -16,7 +16,7 @@ from llm_hoster.chat.conversation import ConversationStore
 from llm_hoster.chat.delta import parse_stream
 from llm_hoster.chat.message import Message, messages_for_engine
 from llm_hoster.chat.reply import Reply
-from llm_hoster.engine.connection import Call
+from llm_hoster.engine.vllm.connection import Call
 from llm_hoster.errors import HTTPError
 from llm_hoster.gateway.successor import open_call
 from llm_hoster.settings import WebSettings

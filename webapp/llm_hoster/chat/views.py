@@ -14,7 +14,7 @@ from llm_hoster.chat.markdown import render_markdown
 from llm_hoster.chat.message import Message, new_id
 from llm_hoster.chat.reply import Event, Reply, Snapshot
 from llm_hoster.current import current_engine_state, current_replies, current_store
-from llm_hoster.engine.state import SERVING
+from llm_hoster.engine.record.state import SERVING
 from llm_hoster.errors import HTTPError
 from llm_hoster.status.engine_notice import not_ready
 

@@ -15,22 +15,22 @@ from pathlib import Path
 
 import click
 
-from llm_hoster.engine.balance import BalanceWatch
-from llm_hoster.engine.chain import Chain, predecessors_adjustment
-from llm_hoster.engine.command import lasting_environment
-from llm_hoster.engine.fast_start import clean_up
-from llm_hoster.engine.file_limit import raise_file_limit
-from llm_hoster.engine.folders import Folders, make_cache_dir, make_data_dir, runtime_dir_in
-from llm_hoster.engine.handover import Handover
-from llm_hoster.engine.job_log import say
-from llm_hoster.engine.outcome import UNKNOWN_END, Charge, OutcomeFile
-from llm_hoster.engine.port import bind_port
-from llm_hoster.engine.predecessor import Predecessor, read_predecessor, require_wanted
-from llm_hoster.engine.pulse import HANG_S
-from llm_hoster.engine.session_planner import SessionPlanner
-from llm_hoster.engine.state import ServedModel
-from llm_hoster.engine.supervisor import FAILED_STAY_S, Supervisor
-from llm_hoster.engine.web_process import WebProcess
+from llm_hoster.engine.chain.chain import Chain, predecessors_adjustment
+from llm_hoster.engine.chain.predecessor import Predecessor, read_predecessor, require_wanted
+from llm_hoster.engine.job.balance import BalanceWatch
+from llm_hoster.engine.model.fast_start import clean_up
+from llm_hoster.engine.process.file_limit import raise_file_limit
+from llm_hoster.engine.process.folders import Folders, make_cache_dir, make_data_dir, runtime_dir_in
+from llm_hoster.engine.process.port import bind_port
+from llm_hoster.engine.record.handover import Handover
+from llm_hoster.engine.record.job_log import say
+from llm_hoster.engine.record.outcome import UNKNOWN_END, Charge, OutcomeFile
+from llm_hoster.engine.record.state import ServedModel
+from llm_hoster.engine.run.session_planner import SessionPlanner
+from llm_hoster.engine.supervision.pulse import HANG_S
+from llm_hoster.engine.supervision.supervisor import FAILED_STAY_S, Supervisor
+from llm_hoster.engine.supervision.web_process import WebProcess
+from llm_hoster.engine.vllm.command import lasting_environment
 from llm_hoster.errors import LLMHosterError, SessionError
 from llm_hoster.hub_cache import cache_of
 from llm_hoster.session import Session, expand_path
@@ -205,7 +205,7 @@ def _check_typed_model(session: Session, charge: Charge, staged_root: Path, cach
 def _judge_typed_model(session: Session, environment: Mapping[str, str]) -> list[str]:
     # Imported here: requests takes longer to load than all that must happen before vLLM starts for other models.
     from llm_hoster.catalogue.model_parsers import parsers_for
-    from llm_hoster.engine.typed_model import check_typed_model
+    from llm_hoster.engine.model.typed_model import check_typed_model
 
     # vLLM's cache comes first. The person's own may have the description too, which `llm-hoster fit` reads as well.
     config = check_typed_model(session, environment, [cache_of(os.environ)])

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import click
 
-from llm_hoster.engine.ending import GRACE_S, end_processes
-from llm_hoster.engine.engine_run import EngineRun
-from llm_hoster.engine.folders import Folders
-from llm_hoster.engine.guard import Guard, adopt_orphans
-from llm_hoster.engine.plan import Plan
-from llm_hoster.engine.question import ask
-from llm_hoster.engine.state import Step
+from llm_hoster.engine.job.ending import GRACE_S, end_processes
+from llm_hoster.engine.process.folders import Folders
+from llm_hoster.engine.process.guard import Guard, adopt_orphans
+from llm_hoster.engine.record.state import Step
+from llm_hoster.engine.run.engine_run import EngineRun
+from llm_hoster.engine.run.plan import Plan
+from llm_hoster.engine.vllm.question import ask
 from llm_hoster.errors import LLMHosterError
 
 POLL_S = 0.2

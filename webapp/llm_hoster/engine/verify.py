@@ -10,12 +10,12 @@ from pathlib import Path
 import click
 
 from llm_hoster.catalogue.compiled import Catalogue, Engine
-from llm_hoster.engine.command import build_command, build_environment
-from llm_hoster.engine.folders import Folders, make_cache_dir, runtime_dir_in
-from llm_hoster.engine.plan import Plan
-from llm_hoster.engine.serve_arguments import base_arguments
-from llm_hoster.engine.state import ServedModel
+from llm_hoster.engine.process.folders import Folders, make_cache_dir, runtime_dir_in
+from llm_hoster.engine.record.state import ServedModel
+from llm_hoster.engine.run.plan import Plan
 from llm_hoster.engine.trial import try_plan
+from llm_hoster.engine.vllm.command import build_command, build_environment
+from llm_hoster.engine.vllm.serve_arguments import base_arguments
 from llm_hoster.errors import EngineError
 
 SERVED_NAME = "verify"

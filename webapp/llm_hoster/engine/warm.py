@@ -17,12 +17,12 @@ import click
 
 from llm_hoster.catalogue.app_dir import find_app_dir
 from llm_hoster.catalogue.compiled import Catalogue
-from llm_hoster.engine.adjustment import Adjustment
-from llm_hoster.engine.compile_cache import publish, shared_folder
-from llm_hoster.engine.estimate import record_start
-from llm_hoster.engine.fast_start import clean_up
-from llm_hoster.engine.folders import Folders, make_cache_dir, runtime_dir_in
-from llm_hoster.engine.session_planner import STARTS, SessionPlanner
+from llm_hoster.engine.model.compile_cache import publish, shared_folder
+from llm_hoster.engine.model.fast_start import clean_up
+from llm_hoster.engine.process.folders import Folders, make_cache_dir, runtime_dir_in
+from llm_hoster.engine.record.adjustment import Adjustment
+from llm_hoster.engine.run.estimate import record_start
+from llm_hoster.engine.run.session_planner import STARTS, SessionPlanner
 from llm_hoster.engine.trial import try_plan
 from llm_hoster.errors import EngineError
 from llm_hoster.hub_cache import CACHE_VARIABLES

@@ -14,7 +14,7 @@ from flask import Request, Response
 from urllib3 import BaseHTTPResponse
 from urllib3.exceptions import HTTPError as UpstreamError
 
-from llm_hoster.engine.connection import Call
+from llm_hoster.engine.vllm.connection import Call
 from llm_hoster.gateway.envelope import error_envelope, normalise_error
 
 REQUEST_HEADERS = ("Content-Type", "Accept", "X-Request-Id")

@@ -15,9 +15,9 @@ from urllib3.connection import HTTPConnection
 from urllib3.exceptions import HTTPError as UpstreamError
 from urllib3.exceptions import NewConnectionError
 
-from llm_hoster.engine.connection import CONNECT_TIMEOUT_S, Call, EngineCall
-from llm_hoster.engine.state import State
-from llm_hoster.engine.successor import Successor
+from llm_hoster.engine.record.state import State
+from llm_hoster.engine.record.successor import Successor
+from llm_hoster.engine.vllm.connection import CONNECT_TIMEOUT_S, Call, EngineCall
 from llm_hoster.errors import HTTPError
 from llm_hoster.gateway.forward import forward
 from llm_hoster.settings import WebSettings

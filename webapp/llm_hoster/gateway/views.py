@@ -9,7 +9,7 @@ from flask import Blueprint, Response, current_app, g, request
 from werkzeug.exceptions import MethodNotAllowed
 
 from llm_hoster.current import current_settings
-from llm_hoster.engine.state import SERVING, State
+from llm_hoster.engine.record.state import SERVING, State
 from llm_hoster.errors import HTTPError
 from llm_hoster.gateway.key import is_api_path, require_key
 from llm_hoster.gateway.successor import forward_to_whoever_serves

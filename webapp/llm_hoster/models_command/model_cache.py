@@ -15,7 +15,7 @@ from llm_hoster.catalogue.choice import HUGGING_FACE_ID
 from llm_hoster.catalogue.model_list import load_models
 from llm_hoster.catalogue.models import ModelEntry
 from llm_hoster.catalogue.sentences import shown
-from llm_hoster.engine.command import CACHE_FOLDERS
+from llm_hoster.engine.vllm.command import CACHE_FOLDERS
 from llm_hoster.errors import ConfigError
 from llm_hoster.hub_cache import cache_of
 from llm_hoster.models_command.paths import Paths, find_paths, site_options

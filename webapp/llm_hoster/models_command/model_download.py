@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from llm_hoster.engine.atomic_file import replace_file
+from llm_hoster.engine.record.atomic_file import replace_file
 from llm_hoster.errors import HubError
 from llm_hoster.hub import Hub
 from llm_hoster.hub_cache import REVISION, find_model, locks_of, repository_of

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from llm_hoster.engine.state import SERVING, State
+from llm_hoster.engine.record.state import SERVING, State
 from llm_hoster.settings import WebSettings
 from llm_hoster.status.successor_notice import SuccessorNotice
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from llm_hoster.engine.state import State, StateName
+from llm_hoster.engine.record.state import State, StateName
 
 WORDS: dict[StateName, str] = {
     "starting": "starting",

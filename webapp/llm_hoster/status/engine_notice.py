@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import time
 
-from llm_hoster.engine.estimate import is_longer_than_usual
-from llm_hoster.engine.state import ServedModel, State, read_state
+from llm_hoster.engine.record.state import ServedModel, State, read_state
+from llm_hoster.engine.run.estimate import is_longer_than_usual
 from llm_hoster.errors import HTTPError
 from llm_hoster.settings import WebSettings
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from llm_hoster.engine.figures import Figures, parse_figures, read_metrics
+from llm_hoster.engine.vllm.figures import Figures, parse_figures, read_metrics
 from llm_hoster.status.gpu import Gpu
 from llm_hoster.status.gpus import SessionGpus
 from llm_hoster.status.reading import Reading

@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric, StateSetMetricFamily
 from prometheus_client.registry import Collector
 
-from llm_hoster.engine.state import State, StateName
+from llm_hoster.engine.record.state import State, StateName
 from llm_hoster.status.gpu import Gpu
 from llm_hoster.status.report import Report
 

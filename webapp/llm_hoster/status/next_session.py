@@ -9,7 +9,7 @@ from __future__ import annotations
 from flask import Blueprint, render_template, request
 
 from llm_hoster.current import current_engine_state, current_settings
-from llm_hoster.engine.state import State
+from llm_hoster.engine.record.state import State
 from llm_hoster.errors import HTTPError
 
 bp = Blueprint("next_session", __name__)

@@ -10,7 +10,7 @@ from flask import Blueprint, jsonify, redirect, render_template, request, url_fo
 from werkzeug.wrappers import Response
 
 from llm_hoster.current import current_engine_state, current_settings
-from llm_hoster.engine.order import Kind, Order, give
+from llm_hoster.engine.record.order import Kind, Order, give
 from llm_hoster.errors import EngineError, HTTPError
 from llm_hoster.status.models_here import candidates, staged_session
 

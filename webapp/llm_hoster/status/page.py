@@ -9,8 +9,8 @@ from typing import Any
 from flask import request
 
 from llm_hoster.current import current_engine_state, current_settings
-from llm_hoster.engine.balance import read_balance
-from llm_hoster.engine.state import State
+from llm_hoster.engine.job.balance import read_balance
+from llm_hoster.engine.record.state import State
 from llm_hoster.settings import WebSettings
 from llm_hoster.status.clock import clock
 from llm_hoster.status.ending_notice import EndingNotices, ending_notices, ends_at

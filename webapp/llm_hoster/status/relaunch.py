@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from urllib.parse import quote, urlencode
 
-from llm_hoster.engine.predecessor import read_predecessor
+from llm_hoster.engine.chain.predecessor import read_predecessor
 
 # OnDemand stages below batch_connect/[CLUSTER/]TOKEN/output/ID; a token is sys/APP, dev/APP or usr/USER/APP, and a
 # sub-app has one name more.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from llm_hoster.engine.balance import read_balance
-from llm_hoster.engine.state import State
+from llm_hoster.engine.job.balance import read_balance
+from llm_hoster.engine.record.state import State
 from llm_hoster.settings import WebSettings
 from llm_hoster.status.gauges import Gauges
 

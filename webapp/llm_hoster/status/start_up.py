@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
-from llm_hoster.engine.state import COMING, SERVING, State, Step
+from llm_hoster.engine.record.state import COMING, SERVING, State, Step
 from llm_hoster.status.engine_notice import remaining_in_words
 
 TITLES = {

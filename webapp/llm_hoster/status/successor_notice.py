@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from llm_hoster.engine.state import State
+from llm_hoster.engine.record.state import State
 
 TEXT = "The next session has taken over, with the same model. Go on there: this one ends when its time is up."
 

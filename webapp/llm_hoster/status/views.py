@@ -8,7 +8,7 @@ from typing import Any
 from flask import Blueprint, Response, make_response, render_template, request
 
 from llm_hoster.current import current_engine_state, current_settings, current_store
-from llm_hoster.engine.state import COMING, SERVING
+from llm_hoster.engine.record.state import COMING, SERVING
 from llm_hoster.errors import HTTPError
 from llm_hoster.status.engine_history import WORDS, happenings
 from llm_hoster.status.models_here import candidates, staged_session

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from llm_hoster.engine.state import SERVING
+from llm_hoster.engine.record.state import SERVING
 from llm_hoster.status_command.standing import Standing
 
 CONDITIONS = {

@@ -1,0 +1,1 @@
+"""Sessions that follow one another past the time limit."""

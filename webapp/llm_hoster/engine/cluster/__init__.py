@@ -1,0 +1,1 @@
+"""Ray over the nodes of one job."""

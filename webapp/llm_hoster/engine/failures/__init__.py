@@ -1,0 +1,1 @@
+"""Why vLLM has failed, read from its log, and what would help."""

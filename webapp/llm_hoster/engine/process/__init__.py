@@ -1,0 +1,1 @@
+"""Processes, folders, sockets and shared memory of a session on its node."""

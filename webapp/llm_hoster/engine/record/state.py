@@ -1,0 +1,106 @@
+"""The engine's state in a file: the supervisor writes it, the pages read it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from llm_hoster.engine.record.adjustment import Adjustment
+from llm_hoster.engine.record.atomic_file import replace_file
+from llm_hoster.engine.record.successor import Successor
+
+StateName = Literal["starting", "ready", "degraded", "restarting", "switching", "stopping", "stopped", "failed"]
+StepStatus = Literal["waiting", "running", "done", "failed"]
+
+# States in which vLLM is on its way up, and in which it takes questions.
+COMING = ("starting", "restarting", "switching")
+SERVING = ("ready", "degraded")
+
+
+@dataclass(frozen=True)
+class Step:
+    """A part of the start. `seconds` is None while it waits, and grows while it runs."""
+
+    name: str
+    title: str
+    seconds: float | None
+    status: StepStatus
+    # How far it is, in words; and what it took in earlier starts of the same kind.
+    detail: str = ""
+    expected_s: float | None = None
+
+
+@dataclass(frozen=True)
+class Transition:
+    """One change of state; `at` is in Unix seconds."""
+
+    at: float
+    before: StateName
+    after: StateName
+    cause: str | None
+
+
+@dataclass(frozen=True)
+class ServedModel:
+    """What questions name as their model, and what people call it."""
+
+    name: str
+    title: str
+
+
+@dataclass(frozen=True)
+class Remedy:
+    """A button under a failure: start again with these adjustments."""
+
+    title: str
+    adjustment: Adjustment
+
+
+@dataclass(frozen=True)
+class State:
+    """Times are Unix seconds."""
+
+    state: StateName
+    since: float
+    started_at: float
+    log: str
+    model: ServedModel
+    cause: str | None = None
+    deciding_line: str | None = None
+    remedy: Remedy | None = None
+    steps: tuple[Step, ...] = ()
+    # Seconds until the engine will answer, as earlier starts let expect; None where nobody knows.
+    remaining_s: float | None = None
+    ready_at: float | None = None
+    # When a failed session ends by itself, to spare the allocation.
+    ends_at: float | None = None
+    # When the session ends because nobody asks anything; set only when that is near.
+    idle_ends_at: float | None = None
+    # The job's time limit, as Slurm tells it.
+    job_ends_at: float | None = None
+    # The next session in a row, once it has taken over: questions go there.
+    successor: Successor | None = None
+    restarts: int = 0
+    # The last ones, oldest first.
+    transitions: tuple[Transition, ...] = ()
+
+
+def read_state(path: Path) -> State:
+    """Raise OSError when no state was written yet, or none is any more."""
+    values = json.loads(path.read_text())
+    values["model"] = ServedModel(**values["model"])
+    values["steps"] = tuple(Step(**step) for step in values["steps"])
+    values["transitions"] = tuple(Transition(**each) for each in values["transitions"])
+    if values["remedy"] is not None:
+        values["remedy"] = Remedy(values["remedy"]["title"], Adjustment(**values["remedy"]["adjustment"]))
+    if values.get("successor") is not None:
+        values["successor"] = Successor(**values["successor"])
+    return State(**values)
+
+
+def write_state(path: Path, state: State) -> None:
+    """Replace the file at once, so that no reader sees half of it."""
+    replace_file(path, json.dumps(dataclasses.asdict(state)))

@@ -1,0 +1,1 @@
+"""The state machine that starts, watches, restarts and ends."""

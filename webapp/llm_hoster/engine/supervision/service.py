@@ -1,0 +1,220 @@
+"""
+What a session serves: one plan after the other, each run watched, started again and replaced.
+
+The states are the journal's; the supervisor decides when all of it ends.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from llm_hoster.engine.failures.failure import Failure
+from llm_hoster.engine.process.child import Child
+from llm_hoster.engine.process.folders import Folders
+from llm_hoster.engine.record.state import COMING, SERVING
+from llm_hoster.engine.run.engine_run import EngineRun
+from llm_hoster.engine.run.plan import Plan
+from llm_hoster.engine.supervision.journal import Journal
+from llm_hoster.engine.supervision.pulse import LOOK_INTERVAL_S, Pulse
+from llm_hoster.engine.supervision.restart_policy import RestartPolicy
+from llm_hoster.engine.vllm.figures import read_figures
+
+# Running answers may come to their end before another model takes over.
+DRAIN_S = 60.0
+DRAIN_POLL_S = 0.2
+COMING_INTERVAL_S = 1.0
+# Between vLLM's word that it is up and its first answer lie milliseconds.
+EAGER_POLL_S = 0.02
+# Loading and compiling may be silent for many minutes; longer than this it is stuck, and the GPUs cost.
+SILENT_START_S = 45 * 60.0
+
+
+@dataclass(frozen=True)
+class Pending:
+    """The plan that comes next: not before a time, and not while answers are running (until another). Unix seconds."""
+
+    plan: Plan
+    not_before: float = 0.0
+    drain_until: float = 0.0
+
+
+class Service:
+    """Owned by the supervisor's thread."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        folders: Folders,
+        log: Path,
+        journal: Journal,
+        notify: Callable[[], None],
+        kill_strays: Callable[[], None],
+        *,
+        hang_s: float,
+        look_interval_s: float = LOOK_INTERVAL_S,
+    ) -> None:
+        """`kill_strays` ends what has left the group of a run that has ended."""
+        self.plan = plan
+        self.pulse: Pulse | None = None
+        self.ready_at: float | None = None
+        self._folders = folders
+        self._log = log
+        self._journal = journal
+        self._notify = notify
+        self._kill_strays = kill_strays
+        self._hang_s = hang_s
+        self._look_interval_s = look_interval_s
+        self._policy = RestartPolicy()
+        self.run = EngineRun(plan, folders, log, notify)
+        # The plan that has served last: what fails gives way to it.
+        self._proven: Plan | None = None
+        self._served_from = 0.0
+        self._pending: Pending | None = None
+        # Until when answers may come to their end, once nothing new is taken any more.
+        self._drain_until: float | None = None
+
+    def start(self) -> None:
+        """Begin with the first plan; what goes wrong shows at the next look."""
+        self.run.start()
+
+    @property
+    def children(self) -> list[Child]:
+        return self.run.children
+
+    @property
+    def interval_s(self) -> float | None:
+        """How soon to look again, in seconds; None = at the next news."""
+        if self._pending is not None and not self._pending.drain_until:
+            return min(COMING_INTERVAL_S, max(0.0, self._pending.not_before - time.time()))
+        if self._pending is not None or self._drain_until is not None:
+            return DRAIN_POLL_S
+        if self._journal.state not in COMING:
+            return None
+        return EAGER_POLL_S if self.run.is_about_to_answer else COMING_INTERVAL_S
+
+    def serve_by(self, plan: Plan, state: Literal["restarting", "switching"]) -> None:
+        """Serve by another plan, as somebody asks for, as soon as the running answers have ended."""
+        title = plan.model.title
+        drain_until = time.time() + DRAIN_S if self._journal.state in SERVING else 0.0
+        if self._pending is not None:
+            drain_until = self._pending.drain_until  # Somebody has changed their mind: the same answers may end.
+        self._stop_pulse()
+        self._journal.enter(
+            state, f"{title} is asked for." if state == "switching" else f"{title} is started again, as asked for."
+        )
+        self._policy.forget()
+        self._pending = Pending(plan, drain_until=drain_until)
+
+    def stop_taking(self, until: float) -> None:
+        """Nothing new comes any more; `until` then, answers may come to their end."""
+        self._stop_pulse()
+        self._pending = None
+        self._drain_until = until
+
+    @property
+    def is_drained(self) -> bool:
+        return self._is_drained(self._drain_until or 0.0)
+
+    def let_go(self) -> None:
+        """End the engine in order."""
+        self._drain_until = None
+        self._end(self.run.stop)
+
+    def look(self) -> bool:
+        """Do what is to be done by now; say whether the pages should be told at once."""
+        before = self._journal.state
+        self.run.look()
+        if self._journal.state in COMING:
+            self._look_at_start(time.time())
+        elif self._journal.state in SERVING:
+            self._look_at_service()
+        return self._journal.state != before
+
+    def _look_at_start(self, now: float) -> None:
+        if self._pending is not None:
+            if now >= self._pending.not_before and self._is_drained(self._pending.drain_until):
+                self._start(self._pending.plan)
+        elif self.run.failure is not None:
+            self._take_failure(self.run.failure)
+        elif self.run.is_healthy():
+            self._become_ready(now)
+        elif self.run.silent_s > SILENT_START_S:
+            minutes = SILENT_START_S / 60
+            self._take_failure(Failure(f"vLLM has said nothing for {minutes:.0f} minutes while it started.", None))
+
+    def _look_at_service(self) -> None:
+        pulse = self.pulse
+        assert pulse is not None  # noqa: S101 - it began with the service
+        if self.run.failure is not None:
+            self._take_failure(self.run.failure)
+        elif pulse.is_hung:
+            self._take_failure(Failure(f"The engine hangs. {pulse.complaint}", None))
+        elif (pulse.complaint is not None) != (self._journal.state == "degraded"):
+            self._journal.enter("degraded" if pulse.complaint else "ready", pulse.complaint)
+
+    def _become_ready(self, now: float) -> None:
+        self.run.finish_steps()
+        self._proven = self.plan
+        self._served_from = time.monotonic()
+        self.ready_at = self.ready_at or now
+        self._journal.enter("ready", f"vLLM answers after {now - self.run.began_at:.1f} s")
+        self.pulse = Pulse(
+            self._folders.socket_path,
+            self.plan.model.name,
+            self._notify,
+            hang_s=self._hang_s,
+            interval_s=self._look_interval_s,
+        )
+        self.pulse.start()
+
+    def _take_failure(self, failure: Failure) -> None:
+        """vLLM has ended, or is of no use: try again, go back to what has served, or give up."""
+        served_s = time.monotonic() - self._served_from if self.pulse is not None else 0.0
+        self._stop_pulse()
+        self._end(self.run.kill)
+        if self._proven is not None and self.plan is not self._proven:
+            self._go_back(self._proven, failure)
+            return
+        delay_s = self._policy.delay_after_crash(served_s) if self._proven is not None else None
+        if delay_s is None:
+            self._journal.enter("failed", failure=failure)
+            return
+        self._journal.enter("restarting", failure=failure)
+        self._pending = Pending(self.plan, not_before=time.time() + delay_s)
+
+    def _go_back(self, proven: Plan, failure: Failure) -> None:
+        is_same = proven.model == self.plan.model
+        back = "It is started again as it was before." if is_same else f"{proven.model.title} is started again."
+        cause = f"{self.plan.model.title} could not be started. {failure.cause} {back}"
+        self._journal.enter("switching", failure=replace(failure, cause=cause, remedy=None))
+        self._start(proven)
+
+    def _start(self, plan: Plan) -> None:
+        """Start vLLM anew, after what runs has ended."""
+        if self.run.failure is None:
+            self._end(self.run.stop)
+        self.plan, self._pending = plan, None
+        self.run = EngineRun(plan, self._folders, self._log, self._notify)
+        self.run.start()
+
+    def _end(self, end_groups: Callable[[], None]) -> None:
+        """Ray's processes are in no group of ours, and what they share is free only after their end."""
+        end_groups()
+        self._kill_strays()
+        self.run.clear()
+
+    def _stop_pulse(self) -> None:
+        if self.pulse is not None:
+            self.pulse.stop()
+            self.pulse = None
+
+    def _is_drained(self, until: float) -> bool:
+        """Whether no answer is running any more, or it has been waited for long enough."""
+        if time.time() >= until or self.run.failure is not None:
+            return True
+        figures = read_figures(self._folders.socket_path)
+        return figures is not None and not figures.are_requests_open

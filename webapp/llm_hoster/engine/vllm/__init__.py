@@ -1,0 +1,1 @@
+"""One `vllm serve`: its command line, its log, its figures, its answers."""
