@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from typing import Literal
 
 from llm_hoster.chat.delta import Delta
 from llm_hoster.chat.message import Message
@@ -21,6 +22,11 @@ def read_text(reply: Reply, number: int = 0) -> str:
     return "".join(event.data for event in events if event is not None and event.name == "text")
 
 
+def end(reply: Reply, state: Literal["done", "stopped"] = "done") -> None:
+    reply.finish(state)
+    reply.tell_end()
+
+
 def in_thread(work: Callable[[], None]) -> threading.Thread:
     thread = threading.Thread(target=work)
     thread.start()
@@ -32,7 +38,7 @@ def test_readers_that_come_at_any_time_read_the_same_text() -> None:
     readers = [in_thread(lambda: texts.append(read_text(reply))) for _ in range(3)]
     for word in ["one", "two", "three", "four"]:
         reply.add(Delta(content=word))
-    reply.finish("done")
+    end(reply)
     for reader in readers:
         reader.join(HEARTBEAT_S)
     texts.append(read_text(reply))
@@ -46,7 +52,7 @@ def test_a_page_shows_what_came_and_reads_on_from_there() -> None:
     reply.add(Delta(reasoning="hm"))
     snapshot = reply.snapshot()
     reply.add(Delta(content="ond"))
-    reply.finish("done")
+    end(reply)
 
     assert snapshot.html == "<h3>A</h3>\n<p>first</p>\n"
     assert (snapshot.tail, snapshot.reasoning) == ("sec", "hm")
@@ -56,7 +62,7 @@ def test_a_page_shows_what_came_and_reads_on_from_there() -> None:
 def test_a_block_event_replaces_the_tail() -> None:
     reply = make_reply()
     reply.add(Delta(content="one\n\ntwo"))
-    reply.finish("done")
+    end(reply)
 
     blocks = [event for event in reply.read(0, heartbeat_s=HEARTBEAT_S) if event is not None and event.name == "block"]
 
@@ -67,7 +73,7 @@ def test_a_late_reader_gets_neighbouring_pieces_in_one() -> None:
     reply = make_reply()
     for word in ("a", "b", "c"):
         reply.add(Delta(content=word))
-    reply.finish("done")
+    end(reply)
 
     assert list(reply.read(1, heartbeat_s=HEARTBEAT_S)) == [Event(3, "text", "bc"), Event(4, "done", None)]
 
@@ -75,7 +81,7 @@ def test_a_late_reader_gets_neighbouring_pieces_in_one() -> None:
 def test_what_comes_after_a_stop_changes_nothing() -> None:
     reply = make_reply()
     reply.add(Delta(content="kept"))
-    reply.finish("stopped")
+    end(reply, "stopped")
     reply.add(Delta(content=" late"))
     reply.finish("failed", "late")
 

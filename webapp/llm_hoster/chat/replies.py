@@ -108,6 +108,7 @@ class Replies:
                 self._calls.pop(reply.id, None)
         written.wait()
         self._save(reply)
+        reply.tell_end()
 
     def _read_engine(self, reply: Reply, call: Call, body: bytes) -> None:
         call.send("POST", "/v1/chat/completions", body=body, headers={"Content-Type": "application/json"})

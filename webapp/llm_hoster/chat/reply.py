@@ -80,13 +80,17 @@ class Reply:
             self._end_blocks()
 
     def finish(self, state: Literal["done", "stopped", "failed"], failure: str | None = None) -> None:
-        """Close the reply once; what comes later changes nothing."""
+        """Close the reply once; what comes later changes nothing. Its readers hear of it by `tell_end`."""
         with self._changed:
             if not self.is_running:
                 return
             self.message.total_s = time.monotonic() - self.started
             self.message.failure = failure
             self.message.state = state
+
+    def tell_end(self) -> None:
+        """Say it when the reply is saved: nobody shall see an end that is lost when all of us is killed now."""
+        with self._changed:
             self._tell("done", None)
 
     def snapshot(self) -> Snapshot:
