@@ -436,6 +436,41 @@ def test_a_mark_of_use_is_gone_with_the_session(cache):
         pass
 
 
+def test_a_mark_that_a_killed_session_left_is_removed_by_the_next(cache):
+    program = f"""
+import os, pathlib, signal
+from llm_hoster.model_use import model_in_use
+with model_in_use({MODEL!r}, pathlib.Path({str(cache)!r})):
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    subprocess.run([sys.executable, "-c", program])
+    left = list(uses_of(locks_of(MODEL, cache)))
+    with model_in_use(MODEL, cache):
+        marks = list(uses_of(locks_of(MODEL, cache)))
+    assert len(left) == len(marks) == 1
+    assert left != marks
+
+
+def test_a_session_marks_its_model_once_and_until_it_ends(cache):
+    """However often it starts vLLM."""
+    program = f"""
+import pathlib, threading
+from llm_hoster.engine.model.in_use import InUse
+mark = InUse({MODEL!r}, [pathlib.Path({str(cache)!r})])
+for _ in range(2):
+    mark.start(lambda: None)
+    [thread.join() for thread in threading.enumerate() if thread.name == "model in use"]
+print("marked", flush=True)
+input()
+"""
+    session = subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert session.stdout is not None and session.stdout.readline() == b"marked\n"
+    marks = list(uses_of(locks_of(MODEL, cache)))
+    session.communicate(b"\n")
+    assert len(marks) == 1
+    assert list(uses_of(locks_of(MODEL, cache))) == []
+
+
 def test_a_name_of_models_yml_and_the_caches_of_the_site(app, run, hub, monkeypatch, tmp_path):
     monkeypatch.setenv("HF_ENDPOINT", hub.address)
     hub.model = "owner/m"

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from llm_hoster.hub_cache import locks_of
-from llm_hoster.lease import Lease
+from llm_hoster.lease import Lease, is_held
 
 USE = "llm-hoster-use-"
 USED = "llm-hoster-used"
@@ -25,6 +25,9 @@ def model_in_use(model: str, cache: Path) -> Iterator[None]:
     with contextlib.suppress(OSError):
         folder.mkdir(parents=True, exist_ok=True)
         (folder / USED).touch()
+        for left in uses_of(folder):
+            if not is_held(left):  # Its session was killed.
+                left.unlink(missing_ok=True)
         lease.take()
     try:
         yield

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from llm_hoster.catalogue.arguments import value_of
+from llm_hoster.catalogue.choice import HUGGING_FACE_ID
 from llm_hoster.engine.cluster.nodes import read_job_nodes
 from llm_hoster.engine.cluster.ray_cluster import RayCluster, make_ray_plan
 from llm_hoster.engine.cluster.ray_node import RayPlan, ray_environment
 from llm_hoster.engine.model.download import Download, caches_for, find_source, needs_download
 from llm_hoster.engine.model.fast_start import FastStart
+from llm_hoster.engine.model.in_use import InUse
 from llm_hoster.engine.model.prelude import Prelude
 from llm_hoster.engine.model.weight_files import Part
 from llm_hoster.engine.process.folders import Folders
@@ -67,8 +69,11 @@ class SessionPlanner:
         )
         vllm = build_command(session.engine, [], _bound_folders(session, fast, adapters), self._folders, environment)
 
+        is_of_hub = HUGGING_FACE_ID.fullmatch(source_of(session)) is not None
+        marks: list[Prelude] = [InUse(source_of(session), caches)] if is_of_hub else []
+
         def preludes() -> list[Prelude]:
-            downloads = [self._download(source, environment, arguments)] if fetches else []
+            downloads = [*marks, *([self._download(source, environment, arguments)] if fetches else [])]
             if ray is None or nodes is None:
                 return fast.preludes(downloads)
             cores = session.offer.cores
