@@ -18,6 +18,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -198,7 +199,13 @@ def _weight_in_words(weight: Weight) -> str:
 
 
 def print_summary(soak: Soak, seed: int) -> None:
-    results = soak.clients.results
+    print_requests(soak.clients.results)
+    print_kills(soak.kills)
+    click.echo("".join(f"\nVIOLATION {sentence}" for sentence in soak.violations))
+    click.echo(json.dumps(summary_of(soak, seed)))
+
+
+def print_requests(results: Sequence[Result]) -> None:
     click.echo(f"\n{'':10}" + "".join(f"{outcome:>9}" for outcome in OUTCOMES) + f"{'median s':>10}")
     for client in sorted({result.client for result in results}):
         own = [result for result in results if result.client == client]
@@ -206,15 +213,21 @@ def print_summary(soak: Soak, seed: int) -> None:
         seconds = [result.ended - result.began for result in own if result.outcome == "whole"]
         median_s = statistics.median(seconds or [0.0])
         click.echo(f"{client:10}" + "".join(f"{count[outcome]:9d}" for outcome in OUTCOMES) + f"{median_s:10.3f}")
+
+
+def print_kills(kills: Sequence[Kill]) -> None:
     click.echo(f"\n{'killed':10}{'times':>9}{'away, s':>17}")
     for blow in BLOWS:
-        away = [kill.until - kill.at for kill in soak.kills if kill.blow == blow]
+        away = [kill.until - kill.at for kill in kills if kill.blow == blow]
         if away:
             click.echo(f"{blow:10}{len(away):9d}{f'{min(away):.1f} to {max(away):.1f}':>17}")
-    click.echo("".join(f"\nVIOLATION {sentence}" for sentence in soak.violations))
+
+
+def summary_of(soak: Soak, seed: int) -> dict[str, float]:
+    results = soak.clients.results
     count = Counter(result.outcome for result in results)
     of_supervisor = next(weights for weights in soak.quiet.values() if weights[0].role == "supervisor")
-    summary: dict[str, float] = {
+    return {
         "minutes": round((time.monotonic() - soak.began) / 60, 1),
         "seed": seed,
         "requests": len(results),
@@ -225,7 +238,6 @@ def print_summary(soak: Soak, seed: int) -> None:
         "supervisor_growth_mb": round(of_supervisor[-1].pss_mb - of_supervisor[0].pss_mb, 2),
         "violations": len(soak.violations),
     }
-    click.echo(json.dumps(summary))
 
 
 @click.command()
