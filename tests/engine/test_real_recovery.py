@@ -22,7 +22,8 @@ from tests.engine.conftest import RunningSession, wait_until
 pytestmark = pytest.mark.engine
 START_TIMEOUT_S = 240
 SEPARATE_CORE = {"VLLM_ENABLE_V1_MULTIPROCESSING": "1", "VLLM_CPU_KVCACHE_SPACE": "1"}
-LONG = {"max_tokens": 2000, "ignore_eos": True, "stream": True}
+# Many seconds of work, also where the model is tiny and the machine quick.
+LONG = {"max_tokens": 2000, "ignore_eos": True, "stream": True, "n": 16, "temperature": 1}
 
 
 def test_vllm_comes_back_after_each_blow(start_session):
@@ -31,9 +32,10 @@ def test_vllm_comes_back_after_each_blow(start_session):
     session.wait_for_state("ready", START_TIMEOUT_S)
     assert say_hello(session) == "Hello! I am the tiny model of LLM Hoster."
 
+    vllm = pid_of(session, "bin/vllm")
     stream = ask(session, **LONG)
     next(stream)
-    os.kill(pid_of(session, "bin/vllm"), signal.SIGKILL)
+    os.kill(vllm, signal.SIGKILL)
     assert_cut(stream)
     assert_serving_again(session, restarts=1)
 
