@@ -7,6 +7,7 @@ It starts in no time, answers on its unix socket, and keeps the figures that vLL
     refuse_with  a start with this argument fails
     hold         questions are answered when this file is gone
     wait         starts come to their end when this file is gone
+    figures      its text is added to the figures: those of another replica
 
 As vLLM's processes do, it shares memory: a file in /dev/shm, which stays when it is killed.
 
@@ -39,7 +40,7 @@ class Figures:
             f'vllm:num_requests_running{{engine="0"}} {cls.running}\n'
             f'vllm:num_requests_waiting{{engine="0"}} 0.0\n'
             f'vllm:generation_tokens_total{{engine="0"}} {cls.tokens}\n'
-            f'vllm:request_success_total{{finished_reason="length"}} {cls.ended}\n'
+            f'vllm:request_success_total{{engine="0",finished_reason="length"}} {cls.ended}\n'
         )
 
 
@@ -47,7 +48,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
-        self._answer(Figures.text() if self.path == "/metrics" else "")
+        more = (FOLDER / "figures").read_text() if (FOLDER / "figures").exists() else ""
+        self._answer(Figures.text() + more if self.path == "/metrics" else "")
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from llm_hoster.engine.record.atomic_file import replace_file
 from llm_hoster.engine.record.order import Order, give
 from llm_hoster.engine.record.state import Adjustment, Transition
 from llm_hoster.engine.supervision.restart_policy import RestartPolicy
@@ -155,6 +156,38 @@ def test_an_engine_that_brings_no_token_is_seen_by_its_figures(small):
     threading.Thread(target=ask_in_vain, args=[small], daemon=True).start()
     small.wait_for_path("ready", "degraded", "restarting", "ready")
     assert "1 open question(s)" in small.transitions()[1].cause
+
+
+def show_replicas(small: SmallSession, **tokens: int) -> None:
+    """Let vLLM tell of more replicas, each with two questions and so many tokens."""
+    text = "".join(
+        f'vllm:num_requests_running{{engine="{name}"}} 2.0\nvllm:generation_tokens_total{{engine="{name}"}} {count}\n'
+        for name, count in tokens.items()
+    )
+    replace_file(small.folder / "figures", text)
+
+
+def test_a_replica_that_hangs_is_seen_beside_one_that_works(small):
+    small = small(arguments=("--hang", "4"))
+    small.session.wait_for_state("ready")
+    count = 0
+    while [each.after for each in small.transitions()] != ["ready", "degraded", "restarting"]:
+        count += 1
+        assert count < 200
+        show_replicas(small, stuck=7, works=count)
+        time.sleep(0.05)
+    (small.folder / "figures").unlink()
+    assert small.transitions()[1].cause.startswith("Replica stuck of vLLM has 2 open question(s)")
+    small.wait_for_path("ready", "degraded", "restarting", "ready")
+
+
+def test_replicas_that_work_by_turns_are_well(small):
+    small = small(arguments=("--hang", "2"))
+    small.session.wait_for_state("ready")
+    for turn in range(30):
+        show_replicas(small, one=turn // 2, other=(turn + 1) // 2)
+        time.sleep(0.15)
+    assert [each.after for each in small.transitions()] == ["ready"]
 
 
 def test_a_slow_engine_is_degraded_and_then_well_again(small):

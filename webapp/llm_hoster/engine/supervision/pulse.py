@@ -38,6 +38,14 @@ class Look:
     canaries: int
 
 
+@dataclass(frozen=True)
+class Sign:
+    """A replica's counter while it had questions, and when it was seen to move."""
+
+    work: int
+    at: float
+
+
 class Pulse:
     """A thread looks; others read `last` and the verdict. One object for each run of vLLM."""
 
@@ -61,7 +69,8 @@ class Pulse:
         self._notify = notify
         self._hang_s = hang_s
         self._proof_at = self._looked_at = time.monotonic()
-        self._work = -1
+        # Of the replicas that have questions, by name: one that is stuck is not excused by another that works.
+        self._signs: dict[str, Sign] = {}
         self._canaries = 0
         self._kinds = list(CANARIES)
         self._has_complained = False
@@ -81,6 +90,7 @@ class Pulse:
         # Then the whole job was asleep (scontrol suspend), and this process with it.
         if began - self._looked_at > 2 * self._interval_s + SLACK_S or now - began > self._hang_s:
             self._proof_at = now
+            self._signs = {}
         self._looked_at = now
         self._judge()
 
@@ -93,13 +103,19 @@ class Pulse:
         if figures is None:
             self._complain_once()
             self._proof_at = now  # It answers, and more cannot be known.
+            self._signs = {}
             return
-        if figures.are_requests_open:
-            if figures.work != self._work:
-                self._proof_at = now
+        self._signs = {
+            name: self._sign(name, replica.work, now) for name, replica in figures.replicas.items() if replica.questions
+        }
+        if self._signs:
+            self._proof_at = min(sign.at for sign in self._signs.values())
         elif now - self._proof_at >= self._hang_s / 3:
             self._ask()
-        self._work = figures.work
+
+    def _sign(self, name: str, work: int, now: float) -> Sign:
+        before = self._signs.get(name)
+        return before if before is not None and before.work == work else Sign(work, now)
 
     def _judge(self) -> None:
         silent_s = time.monotonic() - self._proof_at
@@ -108,8 +124,7 @@ class Pulse:
         if silent_s < self._hang_s / 2:
             self.complaint = None
         elif figures is not None and figures.are_requests_open:
-            questions = figures.requests_running + figures.requests_waiting
-            self.complaint = f"vLLM has {questions} open question(s) and has not produced a token for {silent_s:.0f} s."
+            self.complaint = f"{_who_is_stuck(figures, self._signs)} and has not produced a token for {silent_s:.0f} s."
         else:
             self.complaint = f"vLLM has not answered for {silent_s:.0f} s."
 
@@ -154,3 +169,9 @@ class Pulse:
         except (HTTPError, OSError):
             return None
         return int(answer.status)
+
+
+def _who_is_stuck(figures: Figures, signs: Mapping[str, Sign]) -> str:
+    stuck = min(signs, key=lambda name: signs[name].at)
+    who = f"Replica {stuck} of vLLM" if len(figures.replicas) > 1 else "vLLM"
+    return f"{who} has {figures.replicas[stuck].questions} open question(s)"
