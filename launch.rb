@@ -147,14 +147,24 @@ class Launch
     @catalogue["fits"].fetch(@values["model"]).dig(*place).fetch(variant.join("/"))
   end
 
-  # Names what Launch would accept: another place, else another variant here, else both; of places the cheapest.
+  # Names what Launch would accept: another place, else another variant here, else both; of places the cheapest. Where
+  # it would be replicas here, another preset comes first, with which the same GPUs share one model.
   def advice
     places = served_places
-    tries = places.product([own_variant])
+    tries = replicas? && places.include?(here) ? [here].product(in_each_preset) : []
+    tries += places.product([own_variant])
     tries += [here].product(variants) if places.include?(here)
     tries += variants.flat_map { |variant| places.product([variant]) }
     found = tries.find { |place, variant| holds?(place, variant) }
     found ? advice_of(*found) : fill("no_advice", {})
+  end
+
+  def replicas?
+    verdict(here, own_variant).fetch("replicas", 1) > 1
+  end
+
+  def in_each_preset
+    names(@catalogue["presets"]).map { |preset| [@values["quantization"], preset] }
   end
 
   def advice_of(place, variant)

@@ -29,6 +29,7 @@ KEYS = [
     "kv_cache_bytes_per_token",
     "kv_cache_bytes_available",
     "max_model_len",
+    "replicas",
     "suggestion",
     "is_estimate",
 ]
@@ -188,7 +189,7 @@ def test_the_command_and_the_table_of_the_form_agree_everywhere() -> None:
                     *("--quantization", quantization, "--preset", preset),
                 )
                 assert found["fits"] is verdict.fits
-                assert found["max_model_len"] == verdict.max_model_len
+                assert (found["max_model_len"], found["replicas"]) == (verdict.max_model_len, verdict.replicas)
                 if verdict.refusal:
                     assert found["reason"] == fill(catalogue.sentences[verdict.refusal.kind], verdict.refusal.values)
                 asked += 1

@@ -9,6 +9,8 @@ import pytest
 
 from llm_hoster.catalogue.compiled import Catalogue
 from llm_hoster.engine.process.folders import Folders
+from llm_hoster.engine.record.adjustment import Adjustment
+from llm_hoster.engine.run.session_planner import SessionPlanner
 from llm_hoster.engine.vllm.adapter import Adapter
 from llm_hoster.engine.vllm.serve_arguments import base_arguments, choice_arguments, source_of
 from llm_hoster.session import Session
@@ -60,6 +62,19 @@ def test_several_gpus_share_the_model(choose, make_catalogue):
         pytest.param(GPU, 2000, "1024", "1024", id="chosen"),
         pytest.param(GPU, 2000, "auto", "2000", id="of the model"),
         pytest.param(GPU, None, "auto", "auto", id="as long as fits"),
+def test_replicas_share_the_gpus_and_not_the_model(make_catalogue, tmp_path):
+    document = make_catalogue()
+    document["offers"]["cpu"]["4"] = document["offers"]["cpu"]["1"]
+    document["fits"]["tiny"]["cpu"]["4"] = {"none/throughput": {"max_model_len": 2048, "replicas": 2}}
+    values = CONTEXT | {"num_gpus": "4", "preset": "throughput"}
+    session = Session.from_context(Catalogue.model_validate_json(json.dumps(document)), values)
+    asked = ["--tensor-parallel-size", "2", "--data-parallel-size", "2"]
+    assert choice_arguments(session, [])[:4] == asked
+    plan = SessionPlanner(session, Folders(tmp_path, tmp_path), tmp_path, []).plan({}, Adjustment())
+    assert " ".join(asked) in " ".join(plan.command)
+    assert plan.model.replicas == "2 replicas, each on 2 GPUs"
+
+
         pytest.param(GPU | {"args": ["--max-model-len=512"]}, None, "auto", None, id="of the site"),
         pytest.param(GPU | {"args": ["--max_model_len", "512"]}, None, "auto", None, id="of the site, underscores"),
         pytest.param({}, None, "auto", None, id="no GPU"),

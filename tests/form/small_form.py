@@ -76,7 +76,13 @@ VARIANTS = [f"{quantization}/{preset}" for quantization in ("none", "fp8_per_ten
 
 
 def fit(
-    weights: float, overhead: float, kv_cache: float, longest: int, people: list[int], tight: bool = False
+    weights: float,
+    overhead: float,
+    kv_cache: float,
+    longest: int,
+    people: list[int],
+    tight: bool = False,
+    replicas: int = 1,
 ) -> Verdict:
     return Verdict(
         weights_gib=weights,
@@ -85,6 +91,7 @@ def fit(
         max_model_len=longest,
         people=people,
         tight=tight,
+        replicas=replicas,
     )
 
 
@@ -106,8 +113,14 @@ FITS: dict[str, dict[tuple[str, str], dict[str, Verdict]]] = {
             "none/long-context": fit(7.5, 2.5, 31.0, 81920, [124, 62, 31, 15, 7, 6]),
             "fp8_per_tensor/interactive": fit(3.8, 2.5, 34.7, 44000, [68, 34, 17, 8, 6]),
         },
-        ("l40", "2"): {"none/interactive": fit(3.8, 2.6, 34.6, 131072, [138, 69, 34, 17, 8, 4])},
-        ("l40", "4"): {"none/interactive": fit(1.9, 2.6, 36.5, 131072, [292, 146, 73, 36, 18, 9])},
+        ("l40", "2"): {
+            "none/interactive": fit(3.8, 2.6, 34.6, 131072, [138, 69, 34, 17, 8, 4]),
+            "none/throughput": fit(7.5, 2.5, 31.0, 40960, [124, 62, 30, 14, 12], replicas=2),
+        },
+        ("l40", "4"): {
+            "none/interactive": fit(1.9, 2.6, 36.5, 131072, [292, 146, 73, 36, 18, 9]),
+            "none/throughput": fit(3.8, 2.6, 34.6, 131072, [276, 138, 68, 34, 16, 8], replicas=2),
+        },
         ("h200", "1"): {"none/interactive": fit(7.5, 2.5, 118.6, 131072, [237, 118, 59, 29, 14, 7])},
         ("h200", "2"): {"none/interactive": fit(3.8, 2.6, 122.2, 131072, [488, 244, 122, 61, 30, 15])},
         ("cpu", "1"): {variant: Verdict(max_model_len=131072) for variant in VARIANTS},

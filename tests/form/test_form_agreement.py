@@ -15,6 +15,7 @@ from llm_hoster.catalogue.choice import Choice, FormValues, choose
 from llm_hoster.catalogue.compiled import Catalogue
 from llm_hoster.catalogue.compiler import load_site
 from llm_hoster.catalogue.price import minutes_text, share_text, su_text
+from llm_hoster.catalogue.sentences import replicas_text
 from llm_hoster.errors import ChoiceError
 from tests.form.form_app import ACCOUNTS, REPOSITORY, make_app, serve_form
 
@@ -101,6 +102,9 @@ def expected_facts(catalogue: Catalogue, values: FormValues, choice: Choice) -> 
                 f"{verdict.weights_gib:.1f} GiB weights, {verdict.overhead_gib:.1f} GiB working memory, "
                 f"{verdict.kv_cache_gib:.1f} GiB room for conversations, of {choice.gpu_type.memory_gib:g} GiB{each}"
             )
+        shared = replicas_text(verdict.replicas, choice.num_gpus)
+        if shared:
+            facts["Replicas"] = shared
         facts["Context"] = expected_context(catalogue, choice)
     rate, hours = choice.qos.su_per_hour, choice.hours
     chain = choice.chain_length

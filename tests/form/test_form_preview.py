@@ -64,6 +64,19 @@ def test_the_longest_context_itself_can_be_chosen(form: FormPage) -> None:
     assert facts["Context"] == "131072 tokens, for 7 people at once; up to 131072 would fit"
 
 
+@pytest.mark.parametrize(
+    ("num_gpus", "preset", "replicas", "context"),
+    [
+        ("2", "throughput", "2 replicas, each on 1 GPU", "up to 40960 tokens, for 12 people at once"),
+        ("4", "throughput", "2 replicas, each on 2 GPUs", "up to 131072 tokens, for 8 people at once"),
+        ("4", "interactive", None, "up to 131072 tokens, for 9 people at once"),
+    ],
+)
+def test_replicas_are_told(form: FormPage, num_gpus: str, preset: str, replicas: str | None, context: str) -> None:
+    facts = form.open(num_gpus=num_gpus, preset=preset).preview.facts
+    assert (facts.get("Replicas"), facts["Context"]) == (replicas, context)
+
+
 def test_one_person_is_no_people(form: FormPage) -> None:
     facts = form.open(model="large", gpu_type="h200").preview.facts
     assert facts["Context"] == "up to 131072 tokens, for 1 person at once"

@@ -58,7 +58,7 @@ def test_it_knows_every_fit_and_no_engine(catalogue: Catalogue) -> None:
                     assert packed[:4] == [
                         verdict.weights_gib, verdict.overhead_gib, verdict.kv_cache_gib, verdict.max_model_len,
                     ]  # fmt: skip
-                    assert packed[4:] == [verdict.people, verdict.tight]
+                    assert packed[4:] == [verdict.people, verdict.tight, verdict.replicas]
     assert not {"engines", "made_from", "site"} & set(data)
 
 

@@ -92,6 +92,15 @@ def test_launch_accepts_what_is_advised(alpine_app: Path, catalogue: Catalogue, 
     assert min(counts.values()) > 20, counts
 
 
+def together(catalogue: Catalogue, sent: dict[str, str]) -> list[dict[str, str]]:
+    """Give the presets that hold it where it is replicas that do not."""
+    variant = f"{sent['quantization']}/{sent['preset']}"
+    if catalogue.verdict(sent["model"], sent["gpu_type"], sent["num_gpus"], variant).replicas == 1:
+        return []
+    presets = [{"preset": each.name} for each in catalogue.presets]
+    return [each for each in presets if isinstance(python_choice(catalogue, sent | each), Choice)]
+
+
 def test_what_is_advised_is_the_cheapest_and_as_wished_where_that_is_possible(catalogue: Catalogue) -> None:
     variants = [
         {"quantization": quantization.name, "preset": preset.name}
@@ -103,6 +112,9 @@ def test_what_is_advised_is_the_cheapest_and_as_wished_where_that_is_possible(ca
         if isinstance(refusal, Choice) or refusal.startswith("Number of hours"):
             continue
         named = advised(catalogue, refusal)
+        if shared := together(catalogue, sent):
+            assert named in shared, refusal
+            continue
         prices = [choice.qos.su_per_hour for choice in accepted_places(catalogue, sent)]
         if prices:
             assert set(named) == {"gpu_type", "num_gpus"}, refusal
@@ -130,6 +142,17 @@ def test_what_is_advised_is_the_cheapest_and_as_wished_where_that_is_possible(ca
             {"model": "llama-3.1-405b"},
             "Choose the quantisation «FP8 while loading» and 4 x NVIDIA H200.",
             id="elsewhere, quantised",
+        ),
+        pytest.param(
+            {
+                "model": "devstral-small-2-24b",
+                "gpu_type": "l40",
+                "num_gpus": "2",
+                "preset": "throughput",
+                "context_length": "131072",
+            },
+            "Choose the preset «Interactive»: then it fits here.",
+            id="together instead of in replicas",
         ),
         pytest.param(
             {"model": "llama-3.3-70b", "gpu_type": "a100-40gb", "qos": "gpu-long", "bc_num_hours": "100"},

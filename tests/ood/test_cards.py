@@ -123,6 +123,21 @@ def test_the_info_tells_model_gpus_and_price(alpine_app: Path, tmp_path: Path, c
 
 
 @pytest.mark.parametrize(
+    ("num_gpus", "preset", "place"),
+    [
+        ("2", "throughput", "Qwen3 4B on 2 x NVIDIA H200, 2 replicas, each on 1 GPU:"),
+        ("2", "interactive", "Qwen3 4B on 2 x NVIDIA H200:"),
+        ("1", "throughput", "Qwen3 4B on 1 x NVIDIA H200:"),
+    ],
+)
+def test_the_info_tells_how_many_replicas_there_are(
+    alpine_app: Path, tmp_path: Path, num_gpus: str, preset: str, place: str
+) -> None:
+    context = {"gpu_type": "h200", "num_gpus": num_gpus, "quantization": "none", "preset": preset}
+    assert place in card(alpine_app, "info.md.erb", stage(tmp_path, alpine_app, **context)).text
+
+
+@pytest.mark.parametrize(
     ("context", "price"),
     [
         ({"gpu_type": "a100_3g.20gb", "num_gpus": "1", "bc_num_hours": "1"}, "6.4 SU, which is 1 h at 6.4 SU"),

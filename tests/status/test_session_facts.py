@@ -63,6 +63,15 @@ def test_the_head_names_the_model_that_is_served_now(make_client: MakeClient) ->
     assert "Tiny model" not in html
 
 
+def test_the_head_says_how_the_gpus_are_shared_out(make_client: MakeClient) -> None:
+    together = make_client(state=ready_state(), gpu_title="NVIDIA H200").get("/session").get_data(as_text=True)
+    state = ready_state(model=ServedModel("tiny", "Tiny model", "2 replicas, each on 1 GPU"))
+    shared = make_client(state=state, gpu_title="NVIDIA H200").get("/session").get_data(as_text=True)
+
+    assert "<dd>NVIDIA H200</dd>" in together
+    assert "<dd>NVIDIA H200, 2 replicas, each on 1 GPU</dd>" in shared
+
+
 @pytest.mark.parametrize(
     ("state", "words"),
     [

@@ -17,6 +17,9 @@ OF_THE_FORM = (
     "--tensor-parallel-size",
     "--pipeline-parallel-size",
     "--data-parallel-size",
+    "-tp",
+    "-pp",
+    "-dp",
     "--performance-mode",
 )
 

@@ -75,6 +75,10 @@ class Choice:
     # How many sessions in a row, this one counted.
     chain_length: int
 
+    @property
+    def replicas(self) -> int:
+        return 1 if self.verdict is None else self.verdict.replicas
+
 
 def choose(catalogue: Catalogue, values: FormValues) -> Choice:
     """Look the values up; raise ChoiceError with the sentence that Launch gives, word by word.
@@ -185,7 +189,8 @@ class _Lookup:
         verdict = look_up(place, variant)
         if holds(place, variant):
             return verdict
-        texts = {"model": model.title, "place": self._place(), "advice": advise(self.catalogue, values, holds)}
+        advice = advise(self.catalogue, values, holds, has_replicas=verdict.replicas > 1)
+        texts = {"model": model.title, "place": self._place(), "advice": advice}
         if verdict.refusal:
             reason = fill(sentences[verdict.refusal.kind], verdict.refusal.values)
             raise self._refusal("does_not_fit", reason=reason, **texts)
@@ -236,14 +241,25 @@ class _Lookup:
         return ChoiceError(fill(self.catalogue.sentences[kind], places))
 
 
-def advise(catalogue: Catalogue, values: FormValues, holds: Callable[[PlaceNames, VariantNames], bool]) -> str:
-    """Name what Launch would accept: another place, else another variant here, else both; of places the cheapest."""
+def advise(
+    catalogue: Catalogue,
+    values: FormValues,
+    holds: Callable[[PlaceNames, VariantNames], bool],
+    *,
+    has_replicas: bool = False,
+) -> str:
+    """
+    Name what Launch would accept: another place, else another variant here, else both; of places the cheapest.
+
+    Where it would be replicas here, another preset comes first, with which the same GPUs share one model.
+    """
     here, own = (values.gpu_type, values.num_gpus), (values.quantization, values.preset)
     places = _served_places(catalogue, values)
     variants = variants_by_change(
         [each.name for each in catalogue.quantizations], [each.name for each in catalogue.presets], own
     )
     tries = [
+        *((here, (own[0], each.name)) for each in catalogue.presets if has_replicas and here in places),
         *((place, own) for place in places),
         *((here, variant) for variant in variants if here in places),
         *((place, variant) for variant in variants for place in places),

@@ -138,8 +138,11 @@ class Verdict(Entry):
     weights_gib: float = 0.0
     overhead_gib: float = 0.0
     kv_cache_gib: float = 0.0
+    # How often the GPUs serve the model, each time on equally many: vLLM's data parallelism.
+    replicas: int = 1
     max_model_len: int = 0
-    # Conversations at once: one number for each of `context_lengths` up to max_model_len, and one for that itself.
+    # Conversations at once, of all replicas: one number for each of `context_lengths` up to max_model_len, and one for
+    # that itself.
     people: list[int] = []
 
     @property

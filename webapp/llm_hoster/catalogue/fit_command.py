@@ -20,7 +20,7 @@ from llm_hoster.catalogue.offers import compile_offers, places_by_price
 from llm_hoster.catalogue.preset import AS_PUBLISHED, PRESETS
 from llm_hoster.catalogue.price import su_text
 from llm_hoster.catalogue.price_command import find_gpu_type
-from llm_hoster.catalogue.sentences import fill, shown
+from llm_hoster.catalogue.sentences import fill, replicas_text, shown
 from llm_hoster.catalogue.site import BYTES_PER_GIB, Site
 from llm_hoster.catalogue.variant import Variant
 from llm_hoster.catalogue.verdicts import (
@@ -86,6 +86,7 @@ class Answer:
             "kv_cache_bytes_per_token": fit.kv_cache_bytes_per_token if fit else 0,
             "kv_cache_bytes_available": fit.kv_cache_bytes_available if fit else 0,
             "max_model_len": self.verdict.max_model_len,
+            "replicas": self.verdict.replicas,
             "suggestion": self.suggestion,
             "is_estimate": fit is not None and fit.is_estimate,
         }
@@ -97,11 +98,14 @@ class Answer:
             lines = [f"{self.subject.model.name} runs on {where}: without a GPU the memory of the job is not judged."]
         elif self.fit and not self.reason:
             gib = self.fit.weights_bytes_per_gpu / BYTES_PER_GIB
+            replicas = self.verdict.replicas
+            shared = replicas_text(replicas, self.place.num_gpus)
+            where += f" as {shared}" if shared else ""
             lines = [
                 f"{self.subject.model.name} fits on {where}: weights {gib:.1f} GiB on each GPU, "
                 f"{self.fit.kv_cache_bytes_available / BYTES_PER_GIB:.1f} GiB for conversations.",
                 f"Longest context: {self.verdict.max_model_len} tokens "
-                f"({self.fit.people_at(self.verdict.max_model_len)} at once at that length).",
+                f"({replicas * self.fit.people_at(self.verdict.max_model_len)} at once at that length).",
             ]
         if self.fit and self.fit.is_estimate:
             lines.append("Its architecture is not one that is known layer by layer: this is an estimate.")
@@ -137,7 +141,7 @@ def find_subject(name: str, site: Site, site_path: Path) -> Subject:
 def unlisted(source: str, configuration: Configuration) -> Subject:
     """Make a subject of a model that models.yml does not list."""
     entry = ModelEntry.model_construct(name=source, source=source, max_model_len=None)
-    return Subject(entry, configuration)
+    return Subject(entry, configuration, is_listed=False)
 
 
 def hugging_face_caches(site: Site) -> list[Path]:
@@ -150,7 +154,7 @@ def hugging_face_caches(site: Site) -> list[Path]:
 def judge_subject(subject: Subject, place: Place, variant: Variant) -> Answer:
     """Judge as the form does; `variant` may wish for a context."""
     found = verdict(place, subject, replace(variant, max_model_len=None))
-    fit = None if place.refusal(subject) else place.fit(subject, variant)
+    fit = None if place.refusal(subject) else place.of_replica(found.replicas).fit(subject, variant)
     wanted = variant.max_model_len or 0
     reason = ""
     if found.refusal:

@@ -13,6 +13,8 @@ class PresetArguments:
     kv_cache_dtype: Literal["auto", "fp8"] = "auto"
     # Of vLLM's defaults for requests and tokens in one step; EngineArgs doubles them for throughput.
     batch_factor: int = 1
+    # Whether GPUs that need not share a model each serve one of their own.
+    has_replicas: bool = False
 
 
 AS_PUBLISHED = "none"  # of the quantisations
@@ -29,6 +31,7 @@ PRESETS = {
         "Throughput: many requests at once, scripts and whole classes",
         ("--performance-mode", "throughput"),
         batch_factor=2,
+        has_replicas=True,
     ),
     "long-context": PresetArguments(
         "Long context: room for twice as many tokens, at a slightly lower precision",

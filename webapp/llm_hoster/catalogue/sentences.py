@@ -60,6 +60,9 @@ CHOICE_SENTENCES = {
         "Number of sessions in a row %{value} is not possible: %{place} has room for one session of yours at a time. "
         "Choose 1."
     ),
+    # Beside the place, where a model is served several times at once.
+    "replicas": "%{replicas} replicas, each on %{num_gpus} GPUs",
+    "replicas_of_one": "%{replicas} replicas, each on 1 GPU",
     "idle_minutes": "Stop when idle for %{value} minutes is not possible: choose a whole number from 0 to %{longest}.",
 }
 
@@ -67,6 +70,14 @@ CHOICE_SENTENCES = {
 def fill(template: str, values: Mapping[str, str]) -> str:
     """Put the values into their places; raise KeyError for a place without one."""
     return PLACE.sub(lambda place: values[place[1]], template)
+
+
+def replicas_text(replicas: int, num_gpus: int) -> str:
+    """Say how all the GPUs are shared out; nothing where they serve one model together."""
+    if replicas == 1:
+        return ""
+    kind = "replicas_of_one" if replicas == num_gpus else "replicas"
+    return fill(CHOICE_SENTENCES[kind], {"replicas": str(replicas), "num_gpus": str(num_gpus // replicas)})
 
 
 def shown(value: str) -> str:

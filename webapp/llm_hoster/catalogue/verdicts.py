@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from llm_hoster.catalogue.compiled import Accelerator, Refusal, Verdict
@@ -42,6 +42,8 @@ class Subject:
 
     model: ModelEntry
     configuration: Configuration | None
+    # In models.yml. What a person types instead is looked at on the node, which makes no replicas of it.
+    is_listed: bool = True
 
     @property
     def weights_gib(self) -> float:
@@ -69,6 +71,14 @@ class Place:
     def accelerator(self) -> Accelerator:
         return self.site.accelerator_of(self.gpu_type.engine)
 
+    @property
+    def nodes(self) -> int:
+        return self.site.partition_of(self.gpu_type).nodes_for(self.num_gpus)
+
+    def of_replica(self, replicas: int) -> Place:
+        """Give the place that one of the replicas has."""
+        return replace(self, num_gpus=self.num_gpus // replicas)
+
     def refusal(self, subject: Subject) -> Refusal | None:
         """Say why this place is none for the subject, memory apart."""
         accelerator, model = self.accelerator, subject.model
@@ -82,10 +92,9 @@ class Place:
     def fit(self, subject: Subject, variant: Variant) -> Fit:
         """Judge the memory; raise ArchitectureError when the model cannot be counted."""
         configuration = subject.require_configuration()
-        nodes = self.site.partition_of(self.gpu_type).nodes_for(self.num_gpus)
         engine = next(each for each in self.site.engines if each.name == (subject.model.engine or self.gpu_type.engine))
         arguments = [*engine.args, *subject.model.args]
-        return variant.judge(configuration, self.gpu_type, self.accelerator, self.num_gpus, nodes, arguments)
+        return variant.judge(configuration, self.gpu_type, self.accelerator, self.num_gpus, self.nodes, arguments)
 
 
 def judge_all(site: Site, subjects: Mapping[str, Subject]) -> Fits:
@@ -122,20 +131,49 @@ def verdict(place: Place, subject: Subject, variant: Variant) -> Verdict:
     if subject.configuration is None or place.accelerator == "cpu":
         # Without a GPU the memory is the job's, and the person who set the site up knows it.
         return Verdict(max_model_len=subject.model.max_model_len or _native_max_model_len(subject))
-    fit = place.fit(subject, variant)
+    replicas = _count_replicas(place, subject, variant)
+    fit = place.of_replica(replicas).fit(subject, variant)
     if fit.refusal:
         return Verdict(refusal=refusal_of(fit.refusal))
-    longest = min(fit.max_model_len, subject.model.max_model_len or fit.max_model_len)
+    longest = _longest(subject, fit)
     contexts = [*(each for each in CONTEXT_LENGTHS if each < longest), longest]
-    is_short = longest < min(TIGHT_CONTEXT, fit.native_max_model_len)
     return Verdict(
-        tight=is_short or fit.people_at(min(TIGHT_CONTEXT, longest)) < TIGHT_PEOPLE,
+        tight=_is_tight(subject, fit),
+        replicas=replicas,
         weights_gib=_gib(fit.weights_bytes_per_gpu),
         overhead_gib=_gib(fit.overhead_bytes_per_gpu),
         kv_cache_gib=_gib(fit.kv_cache_bytes_available),
         max_model_len=longest,
-        people=[fit.people_at(each) for each in contexts],
+        people=[replicas * fit.people_at(each) for each in contexts],
     )
+
+
+def _count_replicas(place: Place, subject: Subject, variant: Variant) -> int:
+    """Say how often the GPUs of one node serve the model: each time on as few of them as it fits on comfortably."""
+    architecture = subject.require_configuration().architecture
+    # vLLM spreads experts over its replicas and makes these wait for each other: that is another arithmetic. Whether
+    # there are any is not known of an estimate.
+    if architecture.is_mixture or architecture.is_estimate or not subject.is_listed:
+        return 1
+    if not PRESETS[variant.preset].has_replicas or place.nodes > 1:
+        return 1
+    for replicas in range(place.num_gpus, 1, -1):
+        if place.num_gpus % replicas == 0:
+            part = place.of_replica(replicas)
+            fit = None if part.refusal(subject) else part.fit(subject, variant)
+            if fit is not None and fit.fits and not _is_tight(subject, fit):
+                return replicas
+    return 1
+
+
+def _longest(subject: Subject, fit: Fit) -> int:
+    return min(fit.max_model_len, subject.model.max_model_len or fit.max_model_len)
+
+
+def _is_tight(subject: Subject, fit: Fit) -> bool:
+    longest = _longest(subject, fit)
+    is_short = longest < min(TIGHT_CONTEXT, fit.native_max_model_len)
+    return is_short or fit.people_at(min(TIGHT_CONTEXT, longest)) < TIGHT_PEOPLE
 
 
 def refusal_of(reason: Reason) -> Refusal:

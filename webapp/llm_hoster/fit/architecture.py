@@ -78,6 +78,11 @@ class Architecture:
         return self.checkpoint.method
 
     @property
+    def is_mixture(self) -> bool:
+        """Of experts."""
+        return self.expert_width > 0
+
+    @property
     def file_bytes_per_element(self) -> int:
         return DTYPES.get(self.dtype, 2)
 

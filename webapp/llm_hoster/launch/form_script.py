@@ -99,4 +99,5 @@ def _row(verdict: Verdict) -> list[Any]:
         verdict.max_model_len,
         verdict.people,
         int(verdict.tight),
+        verdict.replicas,
     ]

@@ -28,6 +28,8 @@ class SessionFacts:
     model_title: str
     gpu_title: str
     time_left: str
+    # Empty where the GPUs serve one model together.
+    replicas: str
     is_ending: bool
     su_so_far: str
     # What the account has left; None where the site has no command for it, or it failed.
@@ -50,6 +52,7 @@ def session_facts(settings: WebSettings, state: State, now: float) -> SessionFac
         model_title=state.model.title,
         gpu_title=settings.gpu_title,
         time_left=duration_in_words(left_s),
+        replicas=state.model.replicas,
         is_ending=left_s < 900,
         su_so_far=f"{settings.su_per_hour * max(0.0, min(now, end) - settings.started_at) / 3600:,.1f}",
         su_left=None if su_left is None else f"{su_left:,.1f}",

@@ -49,6 +49,8 @@ class ServedModel:
 
     name: str
     title: str
+    # How the GPUs are shared out to several of it; empty where they serve one together.
+    replicas: str = ""
 
 
 @dataclass(frozen=True)

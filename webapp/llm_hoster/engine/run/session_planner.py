@@ -10,6 +10,7 @@ from typing import Any
 
 from llm_hoster.catalogue.arguments import value_of
 from llm_hoster.catalogue.choice import HUGGING_FACE_ID
+from llm_hoster.catalogue.sentences import replicas_text
 from llm_hoster.engine.cluster.nodes import read_job_nodes
 from llm_hoster.engine.cluster.ray_cluster import RayCluster, make_ray_plan
 from llm_hoster.engine.cluster.ray_node import RayPlan, ray_environment
@@ -81,7 +82,9 @@ class SessionPlanner:
             return [*fast.preludes(downloads), cluster]
 
         return Plan(
-            model=ServedModel(session.model.name, session.model.title),
+            model=ServedModel(
+                session.model.name, session.model.title, replicas_text(session.replicas, session.num_gpus)
+            ),
             command=[
                 *vllm,
                 *base_arguments(fast.source, session.model.name, self._folders),

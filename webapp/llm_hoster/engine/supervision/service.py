@@ -187,7 +187,7 @@ class Service:
         self._pending = Pending(self.plan, not_before=time.time() + delay_s)
 
     def _go_back(self, proven: Plan, failure: Failure) -> None:
-        is_same = proven.model == self.plan.model
+        is_same = proven.model.name == self.plan.model.name
         back = "It is started again as it was before." if is_same else f"{proven.model.title} is started again."
         cause = f"{self.plan.model.title} could not be started. {failure.cause} {back}"
         self._journal.enter("switching", failure=replace(failure, cause=cause, remedy=None))

@@ -31,7 +31,7 @@ def choice_arguments(
 
     `parsers` are the arguments for tools and reasoning of a model that the person typed; models.yml has the others.
     """
-    arguments = parallel_arguments(choice.num_gpus, choice.offer.nodes)
+    arguments = parallel_arguments(choice.num_gpus, choice.offer.nodes, choice.replicas)
     arguments += _context_arguments(choice)
     if choice.quantization != AS_PUBLISHED:
         arguments += ["--quantization", choice.quantization]

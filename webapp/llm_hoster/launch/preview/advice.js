@@ -10,11 +10,15 @@ function holds({ model, context_length }, offer, [quantization, preset]) {
   return verdict.fits && (context_length === AUTO || Number(context_length) <= verdict.longest);
 }
 
-// Names another place, else another variant here, else both; of places the cheapest.
+// Names another place, else another variant here, else both; of places the cheapest. Where it would be replicas here,
+// another preset comes first, with which the same GPUs share one model.
 function advise(values) {
   const [here, own] = [findOffer(values.gpu_type, values.num_gpus), ownVariant(values)];
   const [served, variants] = [servedPlaces(values), variantsFrom(own)];
+  const hasReplicas = findVerdict(values.model, here, ...own).replicas > 1;
+  const together = hasReplicas ? data.presets.map(({ name }) => [values.quantization, name]) : [];
   const tries = [
+    ...together.filter(() => served.includes(here)).map((variant) => [here, variant]),
     ...served.map((offer) => [offer, own]),
     ...variants.filter(() => served.includes(here)).map((variant) => [here, variant]),
     ...variants.flatMap((variant) => served.map((offer) => [offer, variant])),

@@ -31,20 +31,25 @@ function placeTitle(offer) {
   return `${offer.num_gpus} x ${byName(data.gpu_types, offer.gpu_type).title}`;
 }
 
-// A verdict is [weights, working memory, room for conversations, longest context, people, tight], all memory in GiB and
-// of one GPU; or [kind of refusal, its values].
+// A verdict is [weights, working memory, room for conversations, longest context, people, tight, replicas], all memory
+// in GiB and of one GPU; or [kind of refusal, its values].
 function findVerdict(model, offer, quantization, preset) {
   const variant = data.variants.indexOf(`${quantization}/${preset}`);
   const verdict = data.verdicts[data.fits[model][data.offers.indexOf(offer)][variant]];
   if (typeof verdict[0] === "string") return { fits: false, kind: verdict[0], values: verdict[1] };
-  const [weights, overhead, kvCache, longest, people, tight] = verdict;
-  return { fits: true, weights, overhead, kvCache, longest, people, tight: Boolean(tight) };
+  const [weights, overhead, kvCache, longest, people, tight, replicas] = verdict;
+  return { fits: true, weights, overhead, kvCache, longest, people, tight: Boolean(tight), replicas };
 }
 
 // Conversations at once: `people` has a number for each context length below the longest, and one for the longest.
 function peopleAt(verdict, contextLength) {
   if (contextLength === verdict.longest) return verdict.people.at(-1);
   return verdict.people[data.context_lengths.indexOf(contextLength)];
+}
+
+function replicasText({ verdict, offer }) {
+  const each = offer.num_gpus / verdict.replicas;
+  return fill(each === 1 ? "replicas_of_one" : "replicas", { replicas: verdict.replicas, num_gpus: each });
 }
 
 function fill(sentence, values) {

@@ -87,6 +87,7 @@ function factsOf(values, choice) {
   if (gpuType?.note) facts.push(fact("GPU type", gpuType.note));
   if (verdict?.fits && verdict.weights) facts.push(fact("Memory", ...memoryOf(choice)));
   if (verdict?.fits && values.lora_folder) facts.push(fact("LoRA", UNCOUNTED_LORA));
+  if (verdict?.replicas > 1) facts.push(fact("Replicas", replicasText(choice)));
   if (verdict?.fits) facts.push(fact("Context", contextText(choice)));
   if (!refusal) facts.push(fact("Price", priceText(choice, values.account)));
   if (qos) facts.push(fact("Runs in", queueText(offer, qos)));
