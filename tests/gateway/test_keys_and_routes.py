@@ -134,7 +134,7 @@ def test_when_the_engine_has_failed_the_answer_names_the_cause(make_client: Make
     assert "The model does not fit." in error_of(response)["message"]
 
 
-@pytest.mark.parametrize(("remaining_s", "seconds"), [(None, "5"), (0.0, "1"), (12.3, "13"), (500.0, "60")])
+@pytest.mark.parametrize(("remaining_s", "seconds"), [(None, "5"), (0.0, "5"), (12.3, "18"), (500.0, "60")])
 @pytest.mark.parametrize("name", ["starting", "restarting", "switching"])
 def test_when_to_ask_again_is_what_the_start_still_takes_and_never_more_than_a_minute(
     make_client: MakeClient, name: str, remaining_s: float | None, seconds: str

@@ -10,7 +10,7 @@ from llm_hoster.engine.run.estimate import is_longer_than_usual
 from llm_hoster.errors import HTTPError
 from llm_hoster.settings import WebSettings
 
-# Where no earlier start tells how long this one takes.
+# Where no earlier start tells how long this one takes; where one does, this much later is chance.
 RETRY_AFTER_S = 5
 RETRY_AFTER_MAX_S = 60
 
@@ -50,10 +50,12 @@ def not_ready(state: State) -> HTTPError:
 
 
 def retry_after(remaining_s: float | None) -> int:
-    """Give whole seconds. Never more than a minute: an estimate may be wrong, and asking costs nothing."""
-    if remaining_s is None:
-        return RETRY_AFTER_S
-    return min(RETRY_AFTER_MAX_S, max(1, math.ceil(remaining_s)))
+    """
+    Give whole seconds: programs that ask only so often should not come just before it is there.
+
+    Never more than a minute: an estimate may be wrong, and the clients of OpenAI wait no longer than one or two.
+    """
+    return min(RETRY_AFTER_MAX_S, math.ceil(remaining_s or 0.0) + RETRY_AFTER_S)
 
 
 def remaining_in_words(state: State) -> str:

@@ -34,7 +34,8 @@ def python_snippet(settings: WebSettings) -> str:
         "from openai import OpenAI\n\n"
         f"with open({str(settings.endpoint_file)!r}) as file:\n"
         "    endpoint = json.load(file)\n\n"
-        'client = OpenAI(base_url=endpoint["base_url"], api_key=endpoint["api_key"])\n'
+        "# It waits for a model that is loaded or started again.\n"
+        'client = OpenAI(base_url=endpoint["base_url"], api_key=endpoint["api_key"], max_retries=20)\n'
         "reply = client.chat.completions.create(\n"
         '    model=endpoint["model"],\n'
         '    messages=[{"role": "user", "content": "Say hello."}],\n'
