@@ -1,5 +1,6 @@
 """The reason of a dead vLLM, found in what it really printed."""
 
+import json
 from dataclasses import asdict
 
 import pytest
@@ -26,6 +27,10 @@ from tests.engine.recorded_log import recorded_lines
             "The GPU's memory ran out while vLLM recorded",
             "RuntimeError: CUDA error: out of memory",
         ),
+        ("profile_run_full", "The GPU's memory holds this model's weights, but not", "torch.OutOfMemoryError: CUDA"),
+        ("cpu_memory_taken", "Other programs use memory of this node", "ValueError: Available memory on node 0 (21."),
+        ("kv_cache_full", "The GPU's memory ran out while vLLM reserved it", "torch.OutOfMemoryError: HIP out of"),
+        ("memory_taken", "Another program uses memory of this GPU.", "ValueError: Free memory on device (44.12/47"),
         ("truncated_weights", "The model's weight files are missing", "safetensors._safetensors_rust.SafetensorError:"),
         ("missing_weights", "The model's weight files are missing", "RuntimeError: Cannot find any model weights"),
         ("missing_shard", "The model's weight files are missing", "FileNotFoundError: Weight files referenced in"),
@@ -88,6 +93,14 @@ def test_what_ray_says_of_its_other_workers_is_left_out():
         ("context_too_long", Remedy("Restart with a context of 2,097,024 tokens", Adjustment(max_model_len=2097024))),
         ("sampler_warm_up", Remedy("Restart with at most 128 conversations at once", Adjustment(max_num_seqs=128))),
         ("graph_capture_full", Remedy("Restart without compiling: slower answers", Adjustment(enforce_eager=True))),
+        (
+            "profile_run_full",
+            Remedy("Restart with at most 4,096 tokens in one step", Adjustment(max_num_batched_tokens=4096)),
+        ),
+        # Of two GPUs, what is free of the fuller one, whichever complains last.
+        ("memory_taken", Remedy("Restart with 65 % of the GPU's memory", Adjustment(gpu_memory_utilization=0.65))),
+        ("cpu_memory_taken", Remedy("Restart with 89 % of the node's memory", Adjustment(gpu_memory_utilization=0.89))),
+        ("kv_cache_full", Remedy("Restart with 87 % of the GPU's memory", Adjustment(gpu_memory_utilization=0.87))),
         ("weights_too_large", None),
         ("truncated_weights", None),
     ],
@@ -97,10 +110,38 @@ def test_where_a_setting_helps_it_is_offered(log, remedy):
 
 
 def test_what_is_offered_can_be_ordered():
-    for log in ("max_model_len", "context_too_long", "sampler_warm_up", "graph_capture_full"):
+    logs = ("max_model_len", "context_too_long", "sampler_warm_up", "graph_capture_full", "profile_run_full")
+    for log in (*logs, "memory_taken", "cpu_memory_taken", "kv_cache_full"):
         remedy = explain(recorded_lines(log), 1).remedy
-        assert Adjustment.parse(asdict(remedy.adjustment)) == remedy.adjustment
+        assert Adjustment.parse(json.loads(json.dumps(asdict(remedy.adjustment)))) == remedy.adjustment
         assert remedy.adjustment.arguments() != []
+
+
+def test_memory_that_ran_out_while_serving_is_answered_by_a_smaller_share_of_it():
+    lines = recorded_lines("serving_full")
+    failure = explain(lines, 1, was_ready=True)
+    assert failure.cause.startswith("The GPU's memory ran out while it served.")
+    assert failure.remedy == Remedy("Restart with 90 % of the GPU's memory", Adjustment(gpu_memory_utilization=0.9))
+    # Of a log whose beginning is gone nobody knows what the share was.
+    assert explain(lines[2:], 1, was_ready=True).remedy is None
+
+
+@pytest.mark.parametrize(
+    ("log", "old", "new"),
+    [
+        # Half the tokens would be fewer than the conversations, which vLLM refuses.
+        ("profile_run_full", "'tensor_parallel_size': 8", "'max_num_seqs': 4097"),
+        ("profile_run_full", "max_num_batched_tokens=8192", "max_num_batched_tokens=1023"),
+        ("memory_taken", "31.44/47.38", "24.10/47.38"),
+        ("memory_taken", "/47.38", "/0.00"),
+        ("serving_full", "'gpu_memory_utilization': 0.95", "'gpu_memory_utilization': 0.54"),
+    ],
+)
+def test_a_setting_that_would_not_help_is_not_offered(log, old, new):
+    lines = [line.replace(old, new) for line in recorded_lines(log)]
+    assert lines != recorded_lines(log)
+    assert explain(lines, 1, was_ready=log == "serving_full").remedy is None
+    assert explain(recorded_lines(log), 1, was_ready=log == "serving_full").remedy is not None
 
 
 def test_one_error_means_different_things_in_different_parts_of_the_start():

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from llm_hoster.engine.record.adjustment import Adjustment
+from llm_hoster.engine.failures.run_settings import RunSettings
+from llm_hoster.engine.record.adjustment import SHARES, Adjustment
 from llm_hoster.engine.record.state import Remedy
 
 When = Literal["start", "serving", "any"]
+# None where the log does not tell a value that may work.
+MakeRemedy = Callable[[re.Match[str], RunSettings], Remedy | None]
 
 # Below this no conversation makes sense, and a restart would only cost time.
 CONTEXT_MIN = 512
+# With fewer tokens in a step, a prompt takes too many steps; activations are small then, and no longer the reason.
+BATCHED_TOKENS_MIN = 512
+# Of the memory's share: what vLLM gives back to all that it cannot foresee.
+UTILIZATION_STEP = 0.05
 
 
 @dataclass(frozen=True)
@@ -23,7 +31,7 @@ class Cause:
     pattern: str
     sentence: str
     fix: str
-    remedy: Callable[[re.Match[str]], Remedy | None] | None = None
+    remedy: MakeRemedy | None = None
     # Functions of vLLM, of which one must be in the error's traceback: one error means different things in each.
     within: tuple[str, ...] = ()
     when: When = "start"
@@ -41,8 +49,8 @@ class Cause:
         return f"{match.expand(self.sentence)} {match.expand(self.fix)}"
 
 
-def shorter_context(group: int) -> Callable[[re.Match[str]], Remedy | None]:
-    def remedy(match: re.Match[str]) -> Remedy | None:
+def shorter_context(group: int) -> MakeRemedy:
+    def remedy(match: re.Match[str], _: RunSettings) -> Remedy | None:
         tokens = int(match[group])
         if tokens < CONTEXT_MIN:
             return None
@@ -51,10 +59,10 @@ def shorter_context(group: int) -> Callable[[re.Match[str]], Remedy | None]:
     return remedy
 
 
-def fewer_conversations(group: int, *, share: int = 1) -> Callable[[re.Match[str]], Remedy | None]:
+def fewer_conversations(group: int, *, share: int = 1) -> MakeRemedy:
     """Offer as many conversations at once as the group says, divided by `share`."""
 
-    def remedy(match: re.Match[str]) -> Remedy | None:
+    def remedy(match: re.Match[str], _: RunSettings) -> Remedy | None:
         number = int(match[group]) // share
         if number < 1:
             return None
@@ -64,5 +72,34 @@ def fewer_conversations(group: int, *, share: int = 1) -> Callable[[re.Match[str
     return remedy
 
 
-def without_compiling(_: re.Match[str]) -> Remedy:
+def without_compiling(_: re.Match[str], __: RunSettings) -> Remedy:
     return Remedy("Restart without compiling: slower answers", Adjustment(enforce_eager=True))
+
+
+def what_is_free(of: str) -> MakeRemedy:
+    """Offer the share of the memory that was free, less one or two hundredths: the others may move."""
+
+    def remedy(_: re.Match[str], settings: RunSettings) -> Remedy | None:
+        return None if settings.free_share is None else _share(math.floor(settings.free_share * 100 - 1) / 100, of)
+
+    return remedy
+
+
+def less_memory(_: re.Match[str], settings: RunSettings) -> Remedy | None:
+    now = settings.gpu_memory_utilization
+    return None if now is None else _share(round(now - UTILIZATION_STEP, 2), "the GPU's memory")
+
+
+def half_the_tokens(_: re.Match[str], settings: RunSettings) -> Remedy | None:
+    """Activations grow with the tokens of one step; vLLM refuses fewer of them than conversations."""
+    tokens = (settings.max_num_batched_tokens or 0) // 2
+    if tokens < max(BATCHED_TOKENS_MIN, settings.max_num_seqs or 0):
+        return None
+    return Remedy(f"Restart with at most {tokens:,} tokens in one step", Adjustment(max_num_batched_tokens=tokens))
+
+
+def _share(share: float, of: str) -> Remedy | None:
+    least, most = SHARES["gpu_memory_utilization"]
+    if not least <= share <= most:
+        return None
+    return Remedy(f"Restart with {share:.0%} of {of}".replace("%", " %"), Adjustment(gpu_memory_utilization=share))

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from llm_hoster.engine.failures.causes import CAUSES
 from llm_hoster.engine.failures.causes.installation import FAILED_COMPILER
 from llm_hoster.engine.failures.log_line import LogLine, parse_line
+from llm_hoster.engine.failures.run_settings import RunSettings
 from llm_hoster.engine.record.state import Remedy
 
 ERROR_LINE = re.compile(r"^([A-Za-z_]\w*\.)*([A-Z]\w*)?(Error|Exception|Exit|Interrupt|OutOfResources)(: |$)")
@@ -91,7 +92,8 @@ def explain(
             match = cause.match(evidence.text, evidence.functions, was_ready=was_ready)
             if match is None:
                 continue
-            failure = Failure(cause.explain(match), evidence.shown, cause.remedy(match) if cause.remedy else None)
+            remedy = cause.remedy(match, _settings(lines)) if cause.remedy else None
+            failure = Failure(cause.explain(match), evidence.shown, remedy)
             if not cause.is_vague:
                 return failure
             vague = vague or failure
@@ -103,6 +105,11 @@ def explain(
             vague.deciding_line if vague else first,
         )
     return vague or Failure(_cause_of_end(return_code, was_ready, memory_kills, has_line=first is not None), first)
+
+
+def _settings(lines: Sequence[str]) -> RunSettings:
+    """Also those that were told long before vLLM served."""
+    return RunSettings.of([parse_line(line).text for line in lines])
 
 
 def deciding_line(lines: Sequence[str]) -> str | None:

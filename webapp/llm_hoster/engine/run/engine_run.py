@@ -7,6 +7,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from llm_hoster.engine.failures.failure import Failure
@@ -15,7 +16,7 @@ from llm_hoster.engine.model.prelude import Prelude
 from llm_hoster.engine.process.child import Child
 from llm_hoster.engine.process.folders import Folders
 from llm_hoster.engine.process.shared_memory import SharedMemory
-from llm_hoster.engine.record.state import Step
+from llm_hoster.engine.record.state import Remedy, Step
 from llm_hoster.engine.run.estimate import Estimate, record_start
 from llm_hoster.engine.run.plan import Plan
 from llm_hoster.engine.vllm.engine_process import EngineProcess
@@ -149,7 +150,11 @@ class EngineRun:
             self._fail(_cannot_start(error))
 
     def _fail(self, failure: Failure) -> None:
-        self.failure = failure
+        remedy = failure.remedy
+        if remedy is not None:
+            # What an earlier failure asked for is needed still.
+            remedy = Remedy(remedy.title, self.plan.adjustment.followed_by(remedy.adjustment))
+        self.failure = replace(failure, remedy=remedy)
         self._engine.fail_steps()
 
 

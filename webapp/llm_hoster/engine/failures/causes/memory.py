@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from llm_hoster.engine.failures.cause import Cause, fewer_conversations, shorter_context, without_compiling
+from llm_hoster.engine.failures.cause import (
+    Cause,
+    fewer_conversations,
+    half_the_tokens,
+    less_memory,
+    shorter_context,
+    what_is_free,
+    without_compiling,
+)
 
 # torch's words for CUDA and ROCm, and those of the drivers below it.
 GPU_IS_FULL = r"(?:CUDA|HIP)(?: error:)? out of memory|torch\S*\.OutOfMemoryError"
@@ -48,13 +56,15 @@ CAUSES = (
     Cause(
         GPU_IS_FULL,
         "The GPU's memory ran out while vLLM reserved it for conversations.",
-        "Launch again; if it stays so, a smaller gpu_memory_utilization in models.yml leaves more to all else.",
+        "Restart with a smaller share of the memory, or choose a larger GPU type or more GPUs.",
+        less_memory,
         within=("initialize_from_config", "initialize_kv_cache"),
     ),
     Cause(
         GPU_IS_FULL,
         "The GPU's memory holds this model's weights, but not the work on one step.",
-        "Choose a larger GPU type or more GPUs, or a smaller max_num_batched_tokens in models.yml.",
+        "Restart with fewer tokens in one step, or choose a larger GPU type or more GPUs.",
+        half_the_tokens,
         within=("determine_available_memory", "profile_run"),
     ),
     *(
@@ -73,13 +83,22 @@ CAUSES = (
     Cause(
         GPU_IS_FULL,
         "The GPU's memory ran out while it served.",
-        "Ask fewer or shorter questions at once, or choose a larger GPU type or more GPUs.",
+        "Restart with a smaller share of the memory, ask fewer or shorter questions at once, or choose a larger GPU "
+        "type or more GPUs.",
+        less_memory,
         when="serving",
     ),
     Cause(
         r"Free memory on device .*less than (?:desired|the engine's budget)",
         "Another program uses memory of this GPU.",
-        "Launch again; if it stays so, tell the site's support.",
+        "Restart with what is left of it, or launch again; if it stays so, tell the site's support.",
+        what_is_free("the GPU's memory"),
+    ),
+    Cause(
+        r"Available memory on node .*less than desired CPU memory utilization",
+        "Other programs use memory of this node, which vLLM was to compute with.",
+        "Restart with what is left of it, or launch again; if it stays so, tell the site's support.",
+        what_is_free("the node's memory"),
     ),
     Cause(
         r"Available memory on node \S+ \((.*?) GiB\).*requested memory for kv \((.*?) GiB\)",
