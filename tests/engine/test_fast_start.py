@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,30 @@ def test_what_cannot_be_copied_is_read_ahead(tmp_path: Path, fast_start, changes
 
     assert kinds(fast) == [CompileCacheSeed, ReadAhead]
     assert fast.source == fast.model
+
+
+def test_the_second_node_of_two_reads_the_files_of_its_own_layers(tmp_path: Path, fast_start) -> None:  # type: ignore[no-untyped-def]
+    two = {"offer": {"nodes": 2}}
+    weights = str(tmp_path)
+
+    command = fast_start(weights, **two).reader_elsewhere
+
+    assert command[2:5] == ["-m", "llm_hoster.engine.model.page_cache", weights]
+    assert command[command.index("--part") + 1] == "1/2" and "--leave-weights" in command
+    assert fast_start(weights).reader_elsewhere == []
+    # Nobody knows which layers the third node will have.
+    assert fast_start(weights, offer={"nodes": 3}).reader_elsewhere == []
+    assert fast_start("owner/name", **two).reader_elsewhere == []
+    past_the_cache = {"site": {"loader": "instanttensor"}, "engine": {"accelerator": "cuda", "kind": "module"}}
+    assert fast_start(weights, **two, **past_the_cache).reader_elsewhere == []
+
+
+def test_the_second_node_reads_nothing_of_a_model_that_is_to_be_downloaded(tmp_path: Path, fast_start) -> None:  # type: ignore[no-untyped-def]
+    """Half of it may be there, which is no good to anybody yet."""
+    fast = fast_start(str(tmp_path), offer={"nodes": 2})
+
+    assert fast.reader_elsewhere != []
+    assert replace(fast, is_downloaded_first=True).reader_elsewhere == []
 
 
 def test_a_node_without_the_disk_serves_all_the_same(fast_start) -> None:  # type: ignore[no-untyped-def]

@@ -131,7 +131,7 @@ def test_there_is_a_command_where_there_is_something_to_gain(tmp_path: Path) -> 
     def command(source: str, load_format: str = "safetensors", on_gpu: bool = True) -> list[str] | None:
         return reader_command(source, environment, num_gpus=2, on_gpu=on_gpu, load_format=load_format)
 
-    expected = [sys.executable, "-m", "llm_hoster.engine.model.page_cache", str(snapshot), "--leave-gib", "12"]
+    expected = [sys.executable, "-I", "-m", "llm_hoster.engine.model.page_cache", str(snapshot), "--leave-gib", "12"]
     assert command("owner/name") == expected
     assert command(str(snapshot), on_gpu=False) == [*expected, "--leave-weights"]
     assert command("owner/name", load_format="mistral") == [*expected, "--mistral"]

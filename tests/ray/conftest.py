@@ -135,7 +135,8 @@ def submit(cluster: SlurmCluster, folder: Path, script: str) -> str:
         "--no-kill",
         "--no-requeue",
     ]
-    options += ["--ntasks-per-node=1", "--cpus-per-task=2", "--mem=8G", f"--output={folder}/output.log"]
+    # Of 8 GiB nothing would be left for reading weights ahead.
+    options += ["--ntasks-per-node=1", "--cpus-per-task=2", "--mem=12G", f"--output={folder}/output.log"]
     text = f"#!/bin/bash\nexport PATH=/usr/bin:/bin\n{script}"
     return cluster.check(["sbatch", *options], user="alice", input=text).strip()
 

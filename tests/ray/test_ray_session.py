@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -123,6 +124,14 @@ def test_a_model_split_by_layers_answers_from_both_nodes(session: RaySession) ->
     assert state.steps[0].detail == "2 of 2 nodes"
     assert session.has_workers()
     assert session.ask("tiny") == ANSWER
+
+
+def test_each_node_has_read_the_weights_ahead_within_the_memory_of_its_job(session: RaySession) -> None:
+    log = (session.outside / "output.log").read_text()
+    for place in ("page cache", "page cache on n2"):
+        assert re.search(
+            rf" {place}: read [\d.]+ of [\d.]+ GiB into the page cache in [\d.]+ s, .* were there$", log, re.M
+        )
 
 
 def test_a_killed_raylet_is_named_and_the_engine_starts_again(session: RaySession) -> None:

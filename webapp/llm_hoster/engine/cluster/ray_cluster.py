@@ -12,10 +12,11 @@ from pathlib import Path
 
 from llm_hoster.catalogue.compiled import Network
 from llm_hoster.engine.cluster.nodes import JobNodes, address_of, free_port
-from llm_hoster.engine.cluster.ray_node import LOST, MARK, STARTED, RayPlan
+from llm_hoster.engine.cluster.ray_node import LOST, MARK, READ_AHEAD, STARTED, RayPlan
 from llm_hoster.engine.failures.failure import Failure, deciding_line
 from llm_hoster.engine.process.child import Child
 from llm_hoster.engine.record.atomic_file import replace_file
+from llm_hoster.engine.record.job_log import say
 
 NODE_PROGRAM = "llm_hoster.engine.cluster.ray_node"
 STEP_PROGRAM = "llm_hoster.engine.cluster.step"
@@ -28,7 +29,9 @@ SILENCE_S = 35.0
 OWN_DELAY_S = 15.0
 
 
-def make_ray_plan(network: Network, *, gpus_per_node: int, runtime_dir: Path, node_dir: Path) -> RayPlan:
+def make_ray_plan(
+    network: Network, *, gpus_per_node: int, runtime_dir: Path, node_dir: Path, reader: Sequence[str] = ()
+) -> RayPlan:
     """Choose Ray's address and token; raise SessionError where the network of site.yml is not there."""
     own_address = address_of(network.interface)
     return RayPlan(
@@ -39,6 +42,7 @@ def make_ray_plan(network: Network, *, gpus_per_node: int, runtime_dir: Path, no
         node_dir=str(node_dir),
         env=network.env,
         token=secrets.token_hex(32),
+        reader=reader,
     )
 
 
@@ -77,7 +81,10 @@ class RayNodeWatch:
 
     def _take_line(self, line: str) -> None:
         if line.startswith(MARK):
-            self._words.append((time.monotonic(), line.removeprefix(MARK)))
+            word = line.removeprefix(MARK)
+            if word.startswith(READ_AHEAD):
+                say(f"page cache on {self.name}", word.removeprefix(READ_AHEAD))
+            self._words.append((time.monotonic(), word))
             self._notify()
 
 

@@ -37,6 +37,7 @@ MARK = "@ray-node "
 STARTED = "started"
 ALIVE = "alive"
 LOST = "lost: "
+READ_AHEAD = "page cache: "
 ALIVE_INTERVAL_S = 10.0
 LOOK_INTERVAL_S = 1.0
 # Ray itself was seen to go on for two minutes after its network had died.
@@ -69,6 +70,8 @@ class RayPlan:
     token: str = field(repr=False)
     # The command that `start` and its options follow.
     ray: Sequence[str] = ()
+    # The program that reads weights into the page cache of the other node; empty where none shall.
+    reader: Sequence[str] = ()
 
     @property
     def head_address(self) -> str:
@@ -131,16 +134,14 @@ class RayNode:
         self.has_joined = False
         self._raylet: int | None = None
         self._lines: queue.SimpleQueue[str] = queue.SimpleQueue()
-        self._process = subprocess.Popen(  # noqa: S603 - a list, made by us
-            command,
-            env=dict(environment),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-        )
-        threading.Thread(target=self._read, name="Ray's output", daemon=True).start()
+        self._process = self._start(command, environment, "")
+
+    def read_ahead(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
+        """Have weights read into this node's page cache, which nobody waits for and whose failure harms nobody."""
+        try:
+            self._start(command, environment, f"{MARK}{READ_AHEAD}")
+        except OSError as error:
+            tell(f"{READ_AHEAD}it cannot be read into: {error}")
 
     def trouble(self) -> str | None:
         """Say why this node is of no use any more; None while it is well."""
@@ -162,7 +163,7 @@ class RayNode:
         with contextlib.suppress(queue.Empty):
             while True:
                 line = self._lines.get(timeout=max(0.0, deadline - time.monotonic()))
-                print(line, end="", flush=True)
+                print(line.rstrip("\n"), flush=True)
                 if JOINED_LINE in line and not self.has_joined:
                     self.has_joined = True
                     tell(STARTED)
@@ -172,10 +173,25 @@ class RayNode:
             self._process.terminate()
             self._process.wait(GRACE_S)
 
-    def _read(self) -> None:
-        assert self._process.stdout is not None  # noqa: S101 - a pipe was asked for
-        for line in self._process.stdout:
-            self._lines.put(line)
+    def _start(self, command: Sequence[str], environment: Mapping[str, str], mark: str) -> subprocess.Popen[str]:
+        """Start a program whose lines are passed on with a mark in front."""
+        process = subprocess.Popen(  # noqa: S603 - a list, made by us
+            command,
+            env=dict(environment),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+        )
+        threading.Thread(target=self._read, args=[process, mark], name="output", daemon=True).start()
+        return process
+
+    def _read(self, process: subprocess.Popen[str], mark: str) -> None:
+        assert process.stdout is not None  # noqa: S101 - a pipe was asked for
+        for line in process.stdout:
+            self._lines.put(mark + line)
+        process.wait()
 
 
 def tell(word: str) -> None:
@@ -253,6 +269,8 @@ def serve_node(plan: RayPlan, *, is_head: bool, is_asked_to_end: threading.Event
         node = RayNode([*command, *start_arguments(plan, folder, own_address, is_head=is_head)], environment)
         shared = SharedMemory()
         try:
+            if plan.reader and not is_head:
+                node.read_ahead(plan.reader, environment)
             return watch(node, None if is_head else Head(plan.address), shared, is_asked_to_end)
         finally:
             shared.note()

@@ -10,6 +10,7 @@ from llm_hoster.catalogue.compiled import SiteValues
 from llm_hoster.engine.model.compile_cache import CompileCache, CompileCacheSeed
 from llm_hoster.engine.model.loader import choose_loader
 from llm_hoster.engine.model.model_link import ModelLink, link_name
+from llm_hoster.engine.model.page_cache import reader_command
 from llm_hoster.engine.model.prelude import Prelude
 from llm_hoster.engine.model.read_ahead import ReadAhead
 from llm_hoster.engine.model.staging import Staging, folder_in, remove_staged
@@ -26,6 +27,7 @@ class FastStart:
     `model` is where the weights are read from, a folder or a hub id; `environment` is vLLM's.
 
     `load_format` is vLLM's option of this name, and `part` that of this node where the layers lie on several.
+    `is_downloaded_first`: the model, a hub id, will be in the cache before vLLM starts, and is not there now.
     """
 
     session: Session
@@ -37,6 +39,7 @@ class FastStart:
     is_linked: bool
     stage_dir: Path | None
     part: Part
+    is_downloaded_first: bool
 
     @classmethod
     def of(
@@ -49,7 +52,6 @@ class FastStart:
         is_downloaded_first: bool = False,
         part: Part = ALL,
     ) -> FastStart:
-        """`is_downloaded_first`: a hub id will be in the cache before vLLM starts."""
         site = session.catalogue.site
         cache = CompileCache.of(
             session.engine.name,
@@ -64,7 +66,9 @@ class FastStart:
         # On several nodes vLLM's processes start in folders of their own, where a link would lead nowhere.
         is_linked = is_local and session.offer.nodes == 1
         stage_dir = _stage_dir(site.stage_dir) if is_linked else None
-        return cls(session, model, environment, folders, cache, load_format, is_linked, stage_dir, part)
+        return cls(
+            session, model, environment, folders, cache, load_format, is_linked, stage_dir, part, is_downloaded_first
+        )
 
     @property
     def source(self) -> str:
@@ -89,6 +93,28 @@ class FastStart:
         """Give new ones for each run, around those that fetch the model."""
         return [CompileCacheSeed(self.cache), *downloads, *self._after_download()]
 
+    @property
+    def reader_elsewhere(self) -> list[str]:
+        """
+        Give the program that reads the weights ahead on the second node of two; empty where there is nothing to gain.
+
+        Only two: of more, vLLM sorts all but the first by the ids that Ray draws by lot (`get_bundles_sorted_by_node`
+        in vllm/v1/executor/ray_utils.py), so that nobody knows in time which layers a node will have, and reading
+        those of others would hold up the reading of one's own.
+        """
+        # A model that is to be downloaded is not there yet when the other node begins.
+        if self.session.offer.nodes != 2 or self.stage_dir is not None or self.is_downloaded_first:
+            return []
+        command = reader_command(
+            self.model,
+            self.environment,
+            num_gpus=self._gpus_per_node,
+            on_gpu=self._is_on_gpu,
+            load_format=self.load_format,
+            part=Part(1, 2),
+        )
+        return command or []
+
     def _after_download(self) -> list[Prelude]:
         what = (self.model, self.environment)
         name, tmp_dir = self.session.model.name, self.folders.tmp_dir
@@ -101,11 +127,19 @@ class FastStart:
             self.model,
             self.environment,
             self.folders.runtime_dir,
-            num_gpus=self.session.num_gpus // self.session.offer.nodes,
-            on_gpu=self.session.engine.accelerator != "cpu",
+            num_gpus=self._gpus_per_node,
+            on_gpu=self._is_on_gpu,
             load_format=self.load_format,
             part=self.part,
         )
+
+    @property
+    def _gpus_per_node(self) -> int:
+        return self.session.num_gpus // self.session.offer.nodes
+
+    @property
+    def _is_on_gpu(self) -> bool:
+        return self.session.engine.accelerator != "cpu"
 
 
 def clean_up(site: SiteValues) -> None:

@@ -57,7 +57,8 @@ def reader_command(
     # InstantTensor reads past the page cache.
     if folder is None or load_format == "instanttensor":
         return None
-    command = [sys.executable, "-m", "llm_hoster.engine.model.page_cache", str(folder)]
+    # Isolated, since on other nodes it has vLLM's environment, in which PYTHONPATH may be set.
+    command = [sys.executable, "-I", "-m", "llm_hoster.engine.model.page_cache", str(folder)]
     command += ["--leave-gib", str(LEFT_GIB + LEFT_GIB_PER_GPU * num_gpus)]
     if part != ALL:
         command += ["--part", f"{part.number}/{part.count}"]

@@ -63,7 +63,7 @@ class SessionPlanner:
         source = find_source(source_of(session), caches, arguments)
         fetches = needs_download(source, caches, arguments)
         fast = self._fast_start(session, source, environment, is_downloaded_first=fetches)
-        ray = self._ray_plan(session)
+        ray = self._ray_plan(session, fast.reader_elsewhere)
         nodes = read_job_nodes(os.environ) if ray else None
         environment |= fast.variables | (
             ray_environment(ray, self._folders.runtime_dir, ray.head_address) if ray else {}
@@ -107,7 +107,7 @@ class SessionPlanner:
             session, source, environment, self._folders, is_downloaded_first=is_downloaded_first, part=part
         )
 
-    def _ray_plan(self, session: Session) -> RayPlan | None:
+    def _ray_plan(self, session: Session, reader: Sequence[str]) -> RayPlan | None:
         """Give None on one node, which needs no Ray."""
         network = session.catalogue.site.network
         if session.offer.nodes == 1:
@@ -120,6 +120,7 @@ class SessionPlanner:
             runtime_dir=self._folders.runtime_dir,
             # Each node fills in the variables in it.
             node_dir=Path(session.catalogue.site.node_dir),
+            reader=reader,
         )
 
     def _download(self, source: str, environment: Mapping[str, str], arguments: Sequence[str]) -> Download:
