@@ -56,12 +56,6 @@ def test_several_gpus_share_the_model(choose, make_catalogue):
     assert value_of("--tensor-parallel-size", choice_arguments(session, [])) == "4"
 
 
-@pytest.mark.parametrize(
-    ("engine", "max_model_len", "chosen", "expected"),
-    [
-        pytest.param(GPU, 2000, "1024", "1024", id="chosen"),
-        pytest.param(GPU, 2000, "auto", "2000", id="of the model"),
-        pytest.param(GPU, None, "auto", "auto", id="as long as fits"),
 def test_replicas_share_the_gpus_and_not_the_model(make_catalogue, tmp_path):
     document = make_catalogue()
     document["offers"]["cpu"]["4"] = document["offers"]["cpu"]["1"]
@@ -75,6 +69,12 @@ def test_replicas_share_the_gpus_and_not_the_model(make_catalogue, tmp_path):
     assert plan.model.replicas == "2 replicas, each on 2 GPUs"
 
 
+@pytest.mark.parametrize(
+    ("engine", "max_model_len", "chosen", "expected"),
+    [
+        pytest.param(GPU, 2000, "1024", "1024", id="chosen"),
+        pytest.param(GPU, 2000, "auto", "2000", id="of the model"),
+        pytest.param(GPU, None, "auto", "auto", id="as long as fits"),
         pytest.param(GPU | {"args": ["--max-model-len=512"]}, None, "auto", None, id="of the site"),
         pytest.param(GPU | {"args": ["--max_model_len", "512"]}, None, "auto", None, id="of the site, underscores"),
         pytest.param({}, None, "auto", None, id="no GPU"),

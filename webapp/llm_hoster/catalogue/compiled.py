@@ -135,11 +135,11 @@ class Verdict(Entry):
 
     refusal: Refusal | None = None
     tight: bool = False
+    # How often the GPUs serve the model, each time on equally many: vLLM's data parallelism.
+    replicas: int = 1
     weights_gib: float = 0.0
     overhead_gib: float = 0.0
     kv_cache_gib: float = 0.0
-    # How often the GPUs serve the model, each time on equally many: vLLM's data parallelism.
-    replicas: int = 1
     max_model_len: int = 0
     # Conversations at once, of all replicas: one number for each of `context_lengths` up to max_model_len, and one for
     # that itself.

@@ -27,9 +27,9 @@ class SessionFacts:
 
     model_title: str
     gpu_title: str
-    time_left: str
     # Empty where the GPUs serve one model together.
     replicas: str
+    time_left: str
     is_ending: bool
     su_so_far: str
     # What the account has left; None where the site has no command for it, or it failed.
@@ -51,8 +51,8 @@ def session_facts(settings: WebSettings, state: State, now: float) -> SessionFac
     return SessionFacts(
         model_title=state.model.title,
         gpu_title=settings.gpu_title,
-        time_left=duration_in_words(left_s),
         replicas=state.model.replicas,
+        time_left=duration_in_words(left_s),
         is_ending=left_s < 900,
         su_so_far=f"{settings.su_per_hour * max(0.0, min(now, end) - settings.started_at) / 3600:,.1f}",
         su_left=None if su_left is None else f"{su_left:,.1f}",
