@@ -7,6 +7,9 @@ It starts in no time, answers on its unix socket, and keeps the figures that vLL
     refuse_with  a start with this argument fails
     hold         questions are answered when this file is gone
     wait         starts come to their end when this file is gone
+    refuse_load  its text is the refusal of the next LoRA adapters
+    hold_load    adapters are loaded when this file is gone
+    loads        each adapter that is loaded while it runs appends its path here
     figures      its text is added to the figures: those of another replica
 
 As vLLM's processes do, it shares memory: a file in /dev/shm, which stays when it is killed.
@@ -44,15 +47,56 @@ class Figures:
         )
 
 
+class Adapters:
+    """As vLLM has them: loaded at the start or it fails, and later only where its environment allows that."""
+
+    paths: dict[str, str] = {}  # noqa: RUF012 - one engine in this process
+
+    @classmethod
+    def start(cls, arguments: list[str]) -> None:
+        for argument in arguments[arguments.index("--lora-modules") + 1 :] if "--lora-modules" in arguments else []:
+            if argument.startswith("--"):
+                return
+            module = json.loads(argument)
+            if not Path(module["path"]).is_dir():
+                sys.exit(f"ValueError: Loading lora {module['name']} failed: No adapter found for {module['path']}")
+            cls.paths[module["name"]] = module["path"]
+
+    @classmethod
+    def change(cls, path: str, body: dict[str, str]) -> tuple[int, str]:
+        name = body["lora_name"]
+        if os.environ.get("VLLM_ALLOW_RUNTIME_LORA_UPDATING") != "1":
+            return 404, "Not Found"
+        if path.endswith("unload_lora_adapter"):
+            found = cls.paths.pop(name, None)
+            return (200, "removed") if found else (404, f"The lora adapter '{name}' cannot be found.")
+        while (FOLDER / "hold_load").exists():
+            time.sleep(0.01)
+        if (FOLDER / "refuse_load").exists():
+            return 500, (FOLDER / "refuse_load").read_text()
+        if name in cls.paths:
+            return 400, f"The lora adapter '{name}' has already been loaded."
+        cls.paths[name] = body["lora_path"]
+        with (FOLDER / "loads").open("a") as loads:
+            loads.write(body["lora_path"] + "\n")
+        return 200, "added"
+
+
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
         more = (FOLDER / "figures").read_text() if (FOLDER / "figures").exists() else ""
-        self._answer(Figures.text() + more if self.path == "/metrics" else "")
+        models = [{"id": name} for name in [argument_of("--served-model-name"), *Adapters.paths]]
+        texts = {"/metrics": Figures.text() + more, "/v1/models": json.dumps({"object": "list", "data": models})}
+        self._answer(texts.get(self.path, ""))
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        if self.path in ("/v1/load_lora_adapter", "/v1/unload_lora_adapter"):
+            status, message = Adapters.change(self.path, body)
+            self._answer(json.dumps({"error": {"message": message, "code": status}}), status)
+            return
         Figures.running += 1
         while body.get("prompt") == "hold" and (FOLDER / "hold").exists():
             time.sleep(0.01)
@@ -66,8 +110,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             Figures.ended += 1
         self._answer(json.dumps({"model": body["model"], "choices": [{"text": "one", "index": 0}]}))
 
-    def _answer(self, text: str) -> None:
-        self.send_response(200)
+    def _answer(self, text: str, status: int = 200) -> None:
+        self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(text)))
         self.end_headers()
@@ -99,6 +143,10 @@ class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
     request_queue_size = 128
 
 
+def argument_of(option: str) -> str:
+    return sys.argv[sys.argv.index(option) + 1] if option in sys.argv else ""
+
+
 def main() -> None:
     arguments = sys.argv[1:]
     FOLDER.mkdir(exist_ok=True)
@@ -110,6 +158,7 @@ def main() -> None:
         sys.exit(TOO_LARGE)
     if "broken" in arguments[1]:
         sys.exit(TOO_LARGE)
+    Adapters.start(arguments)
     while (FOLDER / "wait").exists():
         time.sleep(0.01)
     with open(f"/dev/shm/llmt-{os.getpid()}", "wb+") as file:

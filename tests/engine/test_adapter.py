@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from llm_hoster.engine.vllm.adapter import adapter_arguments, find_adapters
+from llm_hoster.engine.vllm.adapter import Found, adapter_arguments, find_adapters, look_for_adapters
 from llm_hoster.errors import SessionError
 
 
@@ -25,7 +25,8 @@ def test_the_folder_itself_is_the_adapter_and_its_checkpoints_are_not(tmp_path):
     (adapter,) = find_adapters(folder, "tiny")
     assert (adapter.name, adapter.folder, adapter.rank) == ("my-first-adapter", folder, 8)
     assert adapter_arguments([adapter]) == [
-        "--enable-lora", "--max-lora-rank", "8",
+        "--enable-lora", "--max-lora-rank", "16", "--max-loras", "1", "--max-cpu-loras", "64",
+        "--api-server-count", "1",
         "--lora-modules", json.dumps({"name": "my-first-adapter", "path": str(folder)}),
     ]  # fmt: skip
 
@@ -37,8 +38,26 @@ def test_sub_folders_are_adapters_of_one_session(tmp_path):
     adapters = find_adapters(tmp_path, "tiny")
     assert [adapter.name for adapter in adapters] == ["a0", "a1", "a2", "a3", "a4"]
     arguments = adapter_arguments(adapters)
-    assert arguments[:4] == ["--enable-lora", "--max-lora-rank", "32", "--lora-modules"]
-    assert arguments[-4:] == ["--max-loras", "4", "--max-cpu-loras", "5"]
+    assert arguments[:5] == ["--enable-lora", "--max-lora-rank", "32", "--max-loras", "4"]
+    assert len(arguments[arguments.index("--lora-modules") + 1 :]) == 5
+
+
+def test_one_adapter_in_a_sub_folder_leaves_a_place_for_another(tmp_path):
+    make_adapter(tmp_path / "law", r=4)
+    (law,) = find_adapters(tmp_path, "tiny")
+    assert adapter_arguments([law])[:5] == ["--enable-lora", "--max-lora-rank", "16", "--max-loras", "2"]
+
+
+def test_what_came_later_has_no_room_of_its_own_and_what_has_gone_keeps_it(tmp_path):
+    """A start after a crash must not need more memory than the one that worked."""
+    for name in ("a", "b", "c"):
+        make_adapter(tmp_path / name)
+    a, b, c = find_adapters(tmp_path, "tiny")
+    arguments = adapter_arguments([b, c], [a])
+    assert arguments[3:5] == ["--max-loras", "2"]
+    assert [json.loads(each)["name"] for each in arguments[arguments.index("--lora-modules") + 1 :]] == ["b", "c"]
+    assert adapter_arguments([], [a])[:3] == ["--enable-lora", "--max-lora-rank", "16"]
+    assert "--lora-modules" not in adapter_arguments([], [a])
 
 
 def test_the_largest_rank_of_a_pattern_counts(tmp_path):
@@ -135,3 +154,27 @@ def test_a_pipe_is_told_and_not_waited_for(tmp_path, name):
     os.mkfifo(folder / name)
     with pytest.raises(SessionError, match=f"{name}: cannot be read .a pipe or a device|{name} is missing"):
         find_adapters(folder, "tiny")
+
+
+def test_one_that_cannot_be_served_does_not_hide_the_others(tmp_path):
+    make_adapter(tmp_path / "a")
+    make_adapter(tmp_path / "b", r=0)
+    found = look_for_adapters(tmp_path, "tiny")
+    assert [adapter.name for adapter in found.adapters] == ["a"]
+    assert list(found.faults) == ["b"]
+    assert "rank (r) 0 is not a whole number" in found.faults["b"]
+
+
+def test_an_empty_folder_is_one_from_which_all_have_gone(tmp_path):
+    assert look_for_adapters(tmp_path, "tiny") == Found([], {})
+    with pytest.raises(SessionError, match="cannot be read on the node"):
+        look_for_adapters(tmp_path / "nowhere", "tiny")
+
+
+@pytest.mark.parametrize("name", ["adapter_config.json", "adapter_model.safetensors"])
+def test_a_file_that_changes_changes_the_adapter(tmp_path, name):
+    folder = make_adapter(tmp_path / "a")
+    before = find_adapters(folder, "tiny")
+    assert find_adapters(folder, "tiny") == before
+    (folder / name).write_bytes((folder / name).read_bytes() + b" ")
+    assert find_adapters(folder, "tiny") != before

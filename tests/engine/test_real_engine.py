@@ -8,13 +8,13 @@ small programs in vLLM's place.
 from __future__ import annotations
 
 import json
-import struct
 from pathlib import Path
 
 import pytest
 
 from llm_hoster.engine.vllm.connection import EnginePool
 from tests.engine.conftest import wait_until
+from tests.engine.small_adapter import write_adapter
 
 pytestmark = pytest.mark.engine
 START_TIMEOUT_S = 240
@@ -60,21 +60,9 @@ def ask(runtime_dir, method, path, body=None):
 
 
 def write_adapters(folder: Path) -> Path:
-    """Two LoRA adapters of different ranks for the tiny model, which change nothing: all their weights are zero."""
-    for name, rank in (("law", 8), ("physics", 20)):
-        adapter = folder / name
-        adapter.mkdir(parents=True)
-        config = {"peft_type": "LORA", "r": rank, "lora_alpha": rank, "target_modules": ["q_proj"], "bias": "none"}
-        (adapter / "adapter_config.json").write_text(json.dumps(config))
-        prefix = "base_model.model.model.layers.0.self_attn.q_proj"
-        size = rank * 64 * 4
-        tensors = {
-            f"{prefix}.lora_A.weight": {"dtype": "F32", "shape": [rank, 64], "data_offsets": [0, size]},
-            f"{prefix}.lora_B.weight": {"dtype": "F32", "shape": [64, rank], "data_offsets": [size, 2 * size]},
-        }
-        header = json.dumps(tensors).encode()
-        weights = struct.pack("<Q", len(header)) + header + bytes(2 * size)
-        (adapter / "adapter_model.safetensors").write_bytes(weights)
+    """Two of different ranks, which change nothing."""
+    write_adapter(folder / "law", 8)
+    write_adapter(folder / "physics", 20)
     return folder
 
 

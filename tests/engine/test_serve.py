@@ -361,7 +361,9 @@ def test_a_container_sees_the_files_that_a_model_and_an_adapter_only_link_to(sta
     arguments = arguments_of(session)
     start = arguments.index("/images/vllm.sif")
     bound = [arguments[i + 1] for i in range(start) if arguments[i] == "--bind"]
-    assert bound[2:] == [str(path) for path in (snapshot, blobs, tmp_path / "elsewhere", adapter)]
+    assert bound[2:] == [
+        str(path) for path in (snapshot, blobs, tmp_path / "elsewhere", adapter, tmp_path / "adapters")
+    ]
     assert arguments[start + 1 : start + 3] == ["vllm", "serve"]
     assert model_of(session, arguments[start + 2 :]) == snapshot
     module = json.loads(arguments[arguments.index("--lora-modules") + 1])

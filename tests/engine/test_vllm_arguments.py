@@ -75,7 +75,7 @@ def test_vllm_understands_what_the_form_asks_for(choose, prefix, tmp_path):  # n
         [[adapter.name, str(adapter.folder)] for adapter in lora] for *_, lora in combinations
     ]
     assert {(each["max_lora_rank"], each["max_loras"], each["max_cpu_loras"]) for each in understood} == {
-        (16, 1, None), (32, 1, None), (8, 2, 2)
+        (16, 1, None), (32, 2, 64), (16, 2, 64)
     }  # fmt: skip
     assert set(QUANTIZATIONS) <= set(methods)
     assert tuple(ranks) == RANKS

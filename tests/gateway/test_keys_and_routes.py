@@ -70,6 +70,17 @@ def test_nothing_else_is_reachable_under_v1(make_client: MakeClient, path: str) 
 
 
 @pytest.mark.parametrize("path", [
+    "/v1/load_lora_adapter", "/v1/unload_lora_adapter", "/v1//load_lora_adapter", "/v1/models/../load_lora_adapter",
+    "/v1/load%5Flora_adapter", "/v1/LOAD_LORA_ADAPTER", "/adapters", "/v1/adapters",
+])  # fmt: skip
+def test_the_key_loads_and_unloads_no_adapter(make_client: MakeClient, path: str) -> None:
+    """vLLM has these routes open where a session has LoRA adapters, and reads any folder that they name."""
+    body = {"lora_name": "law", "lora_path": "/etc"}
+
+    assert make_client().post(path, json=body, headers=BEARER).status_code == 404
+
+
+@pytest.mark.parametrize("path", [
     "/invocations", "/tokenize", "/docs", "/openapi.json", "/health", "/version",
     "/x//v1/models", "/V1/models", "/v2/models",
 ])  # fmt: skip

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from llm_hoster.engine.record.state import ServedModel, State, Step, Transition, write_state
 from llm_hoster.errors import SessionError
 from llm_hoster.own_sessions import OwnSession
-from llm_hoster.switch_command import order_switch, switch, wait_until_ready
+from llm_hoster.switch_command import give_order, switch, wait_until_ready
 from tests.conftest import MakeCatalogue
 from tests.status.small_supervisor import SmallSupervisor
 from tests.web_session import PASSWORD, WebServer, ready_state
@@ -56,7 +56,7 @@ def supervise(server: WebServer) -> Iterator[Supervise]:
 
 def switch_to(server: WebServer, name: str) -> str:
     session = OwnSession(server.settings.staged_root)
-    order_switch(session, {"model": name})
+    give_order(session, "/engine/switch", {"model": name})
     return wait_until_ready(session, name, poll_s=0.05)
 
 

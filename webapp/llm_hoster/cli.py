@@ -11,6 +11,7 @@ from llm_hoster import __version__
 from llm_hoster.errors import LLMHosterError
 
 COMMANDS = {
+    "adapters": "llm_hoster.adapters_command:adapters",
     "configure": "llm_hoster.launch.configure:configure",
     "discover": "llm_hoster.site_check.discover:discover",
     "doctor": "llm_hoster.site_check.doctor:doctor",

@@ -37,14 +37,15 @@ def switch(
     found = find_session(session)
     options = {"quantization": quantization, "preset": preset, "context_length": context_length}
     began_at = time.monotonic()
-    order_switch(found, {"model": model} | {name: value for name, value in options.items() if value is not None})
+    chosen = {name: value for name, value in options.items() if value is not None}
+    give_order(found, "/engine/switch", {"model": model} | chosen)
     title = wait_until_ready(found, model)
     click.echo(f"{title} is ready after {seconds_in_words(time.monotonic() - began_at)}.")
 
 
-def order_switch(session: OwnSession, form: Mapping[str, str]) -> None:
-    """Raise SessionError with the session's own sentence when it refuses."""
-    answer = session.post("/engine/switch", form)
+def give_order(session: OwnSession, path: str, form: Mapping[str, str]) -> None:
+    """Send a form as the session's page does; raise SessionError with the session's own sentence when it refuses."""
+    answer = session.post(path, form)
     if answer.status_code == requests.codes.ok:
         return
     try:

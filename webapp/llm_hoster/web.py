@@ -17,7 +17,7 @@ from llm_hoster.gateway import envelope
 from llm_hoster.gateway import views as gateway
 from llm_hoster.gateway.key import is_api_path
 from llm_hoster.settings import WebSettings
-from llm_hoster.status import metrics_views, next_session, orders
+from llm_hoster.status import adapters, metrics_views, next_session, orders
 from llm_hoster.status import page as status_page
 from llm_hoster.status import views as status
 
@@ -42,6 +42,7 @@ def create_app(settings: WebSettings | None = None) -> Flask:
     app.register_blueprint(status.bp)
     app.register_blueprint(next_session.bp)
     app.register_blueprint(orders.bp)
+    app.register_blueprint(adapters.bp)
     metrics_views.init_app(app, settings)
     app.register_blueprint(chat.bp)
     app.context_processor(status_page.template_values)

@@ -128,7 +128,7 @@ def _weight_files(folder: Path, index: Index | None) -> list[Path]:
 def _read_files(paths: Iterable[Path]) -> dict[str, Tensor]:
     tensors: dict[str, Tensor] = {}
     for path in paths:
-        for name, tensor in _read_header(path).items():
+        for name, tensor in read_header(path).items():
             if name in tensors:
                 raise ArchitectureError(
                     f"{path}: the tensor {name[:80]!r} is in another file of this folder, too. Expected each tensor "
@@ -138,7 +138,8 @@ def _read_files(paths: Iterable[Path]) -> dict[str, Tensor]:
     return tensors
 
 
-def _read_header(path: Path) -> dict[str, Tensor]:
+def read_header(path: Path) -> dict[str, Tensor]:
+    """The tensors of one file, by name. Raise ArchitectureError for one that is damaged, or not whole yet."""
     try:
         with open_regular(path) as file:
             return _read_tensors(path, file)

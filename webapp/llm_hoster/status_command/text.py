@@ -66,11 +66,22 @@ def _report_lines(report: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "Cause", engine["cause"]
     if engine["state"] == "failed":
         yield "Log", engine["log"]
+    yield from _adapter_lines(engine)
     yield "Time left", seconds_in_words(report["time_left_s"])
     left = "" if report["su_left"] is None else f", {report['su_left']:,.1f} left in the account"
     yield "SU", f"{report['su_used']:,.1f} so far{left}"
     yield from _gauge_lines(report["gauges"])
     yield "Address", report["base_url"]
+
+
+def _adapter_lines(engine: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Nothing for a session without a folder of them, nor for one of an earlier version."""
+    names, look = engine.get("adapters"), engine.get("adapter_look")
+    if names is None:
+        return
+    yield "Adapters", ", ".join(names) or "none"
+    if look is not None:
+        yield "", "being looked for" if look["ended_at"] is None else look["sentence"]
 
 
 def _state(engine: Mapping[str, Any]) -> str:

@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args
 
 from llm_hoster.errors import EngineError
 
-Kind = Literal["restart", "switch", "stay", "stop"]
+Kind = Literal["restart", "switch", "adapters", "stay", "stop"]
 KINDS = get_args(Kind)
 # The supervisor may be stopping vLLM at this moment, which takes it up to nine seconds.
 ANSWER_TIMEOUT_S = 12.0
@@ -21,10 +21,11 @@ BYTES_MAX = 65536
 @dataclass(frozen=True)
 class Order:
     """
-    restart: start vLLM again; values = an Adjustment
-    switch:  serve something else; values = the values of the form that change
-    stay:    somebody is here: the time without a question begins anew
-    stop:    end the session
+    restart:  start vLLM again; values = an Adjustment
+    switch:   serve something else; values = the values of the form that change
+    adapters: look into the form's folder of LoRA adapters again, and serve what is in it now
+    stay:     somebody is here: the time without a question begins anew
+    stop:     end the session
     """
 
     kind: Kind

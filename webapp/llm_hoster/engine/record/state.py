@@ -62,6 +62,20 @@ class Remedy:
 
 
 @dataclass(frozen=True)
+class AdapterLook:
+    """
+    The last look into the folder of LoRA adapters, and what came of it. Times are Unix seconds.
+
+    `is_whole`: every adapter in the folder is served as it is there.
+    """
+
+    began_at: float
+    ended_at: float | None = None
+    sentence: str = ""
+    is_whole: bool = True
+
+
+@dataclass(frozen=True)
 class State:
     """Times are Unix seconds."""
 
@@ -83,6 +97,9 @@ class State:
     idle_ends_at: float | None = None
     # The job's time limit, as Slurm tells it.
     job_ends_at: float | None = None
+    # The names of the LoRA adapters that are served beside the model; None where the session has no folder of them.
+    adapters: tuple[str, ...] | None = None
+    adapter_look: AdapterLook | None = None
     # The next session in a row, once it has taken over: questions go there.
     successor: Successor | None = None
     restarts: int = 0
@@ -100,6 +117,10 @@ def read_state(path: Path) -> State:
         values["remedy"] = Remedy(values["remedy"]["title"], Adjustment(**values["remedy"]["adjustment"]))
     if values.get("successor") is not None:
         values["successor"] = Successor(**values["successor"])
+    if values.get("adapters") is not None:
+        values["adapters"] = tuple(values["adapters"])
+    if values.get("adapter_look") is not None:
+        values["adapter_look"] = AdapterLook(**values["adapter_look"])
     return State(**values)
 
 

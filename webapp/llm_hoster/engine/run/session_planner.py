@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,8 +23,15 @@ from llm_hoster.engine.process.folders import Folders
 from llm_hoster.engine.record.adjustment import Adjustment
 from llm_hoster.engine.record.state import ServedModel
 from llm_hoster.engine.run.estimate import StartKey
-from llm_hoster.engine.run.plan import Plan
-from llm_hoster.engine.vllm.adapter import Adapter, find_adapters
+from llm_hoster.engine.run.plan import AdapterFolder, Plan
+from llm_hoster.engine.vllm.adapter import (
+    RUNTIME_VARIABLES,
+    Adapter,
+    Found,
+    find_adapters,
+    look_for_adapters,
+    rank_max,
+)
 from llm_hoster.engine.vllm.command import build_command, build_environment
 from llm_hoster.engine.vllm.container import bound_folders, real_source
 from llm_hoster.engine.vllm.serve_arguments import base_arguments, choice_arguments, source_of
@@ -40,6 +47,7 @@ STARTS = "starts"
 OFFLINE = {"HF_HUB_OFFLINE": "1"}
 # Arguments that may name a second model, which nobody has fetched.
 OTHER_MODELS = ("--tokenizer", "--speculative-config", "--hf-config-path")
+LORA_MODULES = "--lora-modules"
 
 
 class SessionPlanner:
@@ -54,7 +62,7 @@ class SessionPlanner:
     def plan(self, values: Mapping[str, Any], adjustment: Adjustment) -> Plan:
         session = self._session if not values else self._changed(values)
         is_first_model = session.model == self._session.model
-        adapters = find_adapters(Path(session.lora_folder), session.model.name) if session.lora_folder else []
+        adapters = _in_engine(session, _find_adapters(session))
         parsers = self._parsers if is_first_model else []
         site = session.catalogue.site
         environment = build_environment(os.environ, session.engine, self._folders, hf_offline=site.hf_offline)
@@ -68,7 +76,20 @@ class SessionPlanner:
         environment |= fast.variables | (
             ray_environment(ray, self._folders.runtime_dir, ray.head_address) if ray else {}
         )
-        vllm = build_command(session.engine, [], _bound_folders(session, fast, adapters), self._folders, environment)
+        if session.lora_folder:
+            environment |= RUNTIME_VARIABLES
+
+        def vllm() -> list[str]:
+            bound = _bound_folders(session, fast, adapters)
+            return build_command(session.engine, [], bound, self._folders, environment)
+
+        def command(served: Sequence[Adapter]) -> list[str]:
+            return [
+                *vllm(),
+                *base_arguments(fast.source, session.model.name, self._folders),
+                *choice_arguments(session, served, parsers, fast.load_format, room=adapters),
+                *adjustment.arguments(),  # Of two arguments, vLLM takes the later one.
+            ]
 
         is_of_hub = HUGGING_FACE_ID.fullmatch(source_of(session)) is not None
         marks: list[Prelude] = [InUse(source_of(session), caches)] if is_of_hub else []
@@ -78,25 +99,21 @@ class SessionPlanner:
             if ray is None or nodes is None:
                 return fast.preludes(downloads)
             cores = session.offer.cores
-            cluster = RayCluster(ray, nodes, vllm, environment, cores=cores, staged_root=self._staged_root)
+            cluster = RayCluster(ray, nodes, vllm(), environment, cores=cores, staged_root=self._staged_root)
             return [*fast.preludes(downloads), cluster]
 
         return Plan(
             model=ServedModel(
                 session.model.name, session.model.title, replicas_text(session.replicas, session.num_gpus)
             ),
-            command=[
-                *vllm,
-                *base_arguments(fast.source, session.model.name, self._folders),
-                *choice_arguments(session, _in_engine(session, adapters), parsers, fast.load_format),
-                *adjustment.arguments(),  # Of two arguments, vLLM takes the later one.
-            ],
+            command=command(adapters),
             environment=environment | (OFFLINE if fetches and not _names_another_model(arguments) else {}),
             preludes=preludes,
             start_key=_start_key(session),
             start_folders=[self._folders.cache_dir / STARTS, expand_path(site.prefix) / STARTS],
             values=dict(values),
             adjustment=adjustment,
+            adapters=_adapter_folder(session, adapters, command),
         )
 
     def _fast_start(
@@ -139,15 +156,40 @@ class SessionPlanner:
         return Session.from_context(self._session.catalogue, vars(old) | dict(values))
 
 
+def _find_adapters(session: Session) -> list[Adapter]:
+    return find_adapters(Path(session.lora_folder), session.model.name) if session.lora_folder else []
+
+
+def _adapter_folder(
+    session: Session, adapters: Sequence[Adapter], command: Callable[[Sequence[Adapter]], Sequence[str]]
+) -> AdapterFolder | None:
+    if not adapters:
+        return None
+
+    def look() -> Found:
+        found = look_for_adapters(Path(session.lora_folder), session.model.name)
+        return Found(_in_engine(session, found.adapters), found.faults)
+
+    # Of two lists vLLM takes the later one, and that of the site or the model is later.
+    are_others_served = value_of(LORA_MODULES, [*session.engine.args, *session.model.args]) is not None
+    return AdapterFolder([] if are_others_served else adapters, rank_max(adapters), look, command)
+
+
 def _bound_folders(session: Session, fast: FastStart, adapters: Sequence[Adapter]) -> list[Path]:
-    """Give what a container must see; only real places can be bound."""
+    """Give what a container must see; only real places can be bound, and those that are there."""
     if session.engine.kind != "apptainer":
         return []
-    folders = [Path(real_source(fast.model)), *(adapter.folder for adapter in _in_engine(session, adapters))]
-    return bound_folders(folders) + fast.bound
+    folders = [Path(real_source(fast.model)), *(adapter.folder for adapter in adapters if adapter.folder.is_dir())]
+    bound = bound_folders(folders)
+    if session.lora_folder:
+        # Others may come to lie in it.
+        lora_folder = Path(session.lora_folder).resolve()
+        bound = [*(each for each in bound if not each.is_relative_to(lora_folder)), lora_folder]
+    return bound + fast.bound
 
 
 def _in_engine(session: Session, adapters: Sequence[Adapter]) -> list[Adapter]:
+    """A container sees them at their real places."""
     if session.engine.kind != "apptainer":
         return list(adapters)
     return [replace(adapter, folder=adapter.folder.resolve()) for adapter in adapters]

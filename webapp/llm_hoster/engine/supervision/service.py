@@ -7,7 +7,7 @@ The states are the journal's; the supervisor decides when all of it ends.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -21,6 +21,7 @@ from llm_hoster.engine.run.plan import Plan
 from llm_hoster.engine.supervision.journal import Journal
 from llm_hoster.engine.supervision.pulse import LOOK_INTERVAL_S, Pulse
 from llm_hoster.engine.supervision.restart_policy import RestartPolicy
+from llm_hoster.engine.vllm.adapter import Adapter
 from llm_hoster.engine.vllm.figures import read_figures
 
 # Running answers may come to their end before another model takes over.
@@ -108,6 +109,10 @@ class Service:
         )
         self._policy.forget()
         self._pending = Pending(plan, drain_until=drain_until)
+
+    def take_adapters(self, served: Sequence[Adapter]) -> None:
+        """vLLM has these LoRA adapters now: a start after a crash must have them again."""
+        self._take_plan(self.plan.with_adapters(served), instead_of=self.plan)
 
     def stop_taking(self, until: float) -> None:
         """Nothing new comes any more; `until` then, answers may come to their end."""
@@ -197,9 +202,23 @@ class Service:
         """Start vLLM anew, after what runs has ended."""
         if self.run.failure is None:
             self._end(self.run.stop)
-        self.plan, self._pending = plan, None
-        self.run = EngineRun(plan, self._folders, self._log, self._notify)
+        now = plan.with_adapters_of_now()
+        if now is not plan and plan.adapters is not None and now.adapters is not None:
+            gone = {each.name for each in plan.adapters.served} - {each.name for each in now.adapters.served}
+            if gone:
+                self._journal.note(
+                    f"Adapters that have gone or cannot be read are left out: {', '.join(sorted(gone))}."
+                )
+        self._take_plan(now, instead_of=plan)
+        self._pending = None
+        self.run = EngineRun(now, self._folders, self._log, self._notify)
         self.run.start()
+
+    def _take_plan(self, plan: Plan, *, instead_of: Plan) -> None:
+        """The same plan but for adapters: what was proven of it still is."""
+        if self._proven is instead_of:
+            self._proven = plan
+        self.plan = plan
 
     def _end(self, end_groups: Callable[[], None]) -> None:
         """Ray's processes are in no group of ours, and what they share is free only after their end."""

@@ -34,6 +34,7 @@ from llm_hoster.engine.record.state import COMING, SERVING, ServedModel, StateNa
 from llm_hoster.engine.record.successor import Successor
 from llm_hoster.engine.run.plan import Plan, Planner
 from llm_hoster.engine.supervision.activity import Activity, idle_sentence, minutes
+from llm_hoster.engine.supervision.adapters import Adapters
 from llm_hoster.engine.supervision.control import Control
 from llm_hoster.engine.supervision.journal import Journal
 from llm_hoster.engine.supervision.pulse import HANG_S, LOOK_INTERVAL_S
@@ -105,6 +106,7 @@ class Supervisor:
             hang_s=hang_s,
             look_interval_s=LOOK_INTERVAL_S if idle_s is None else min(LOOK_INTERVAL_S, idle_s / 4),
         )
+        self._adapters = Adapters(self._service, self._journal, folders.socket_path, self._notify)
         self._control: Control | None = None
         self._web: WebProcess | None = None
         self._guard: Guard | None = None
@@ -171,6 +173,8 @@ class Supervisor:
         if self._chain is not None:
             self._look_at_chain(self._chain)
         self._look_at_service()
+        if self._adapters.take_change():
+            self._write_state()
         self._watch_children()
         self._write_files()
         return self._ending()
@@ -235,7 +239,7 @@ class Supervisor:
         """Carry an order out, or begin to; give the sentence that refuses it."""
         if self._journal.state in ("stopping", "stopped"):
             return "The session is ending."
-        if self._successor is not None and order.kind in ("restart", "switch"):
+        if self._successor is not None and order.kind in ("restart", "switch", "adapters"):
             return "The next session of the row has taken over. Open that one: it can do this."
         try:
             match order.kind:
@@ -244,6 +248,8 @@ class Supervisor:
                 case "stay":
                     if self._activity is not None:
                         self._activity.touch()
+                case "adapters":
+                    self._adapters.look_again()
                 case "restart":
                     adjustment = Adjustment.parse(order.values)
                     plan = self._planner.plan(self._service.plan.values, adjustment)
@@ -415,4 +421,6 @@ class Supervisor:
             idle_ends_at=idle_ends_at,
             job_ends_at=self._limit.ends_at,
             successor=self._successor,
+            adapters=self._adapters.names,
+            adapter_look=self._adapters.look,
         )

@@ -24,12 +24,18 @@ def base_arguments(source: str, served_model_name: str, folders: Folders) -> lis
 
 
 def choice_arguments(
-    choice: Choice, adapters: Sequence[Adapter], parsers: Sequence[str] = (), load_format: str = SAFETENSORS
+    choice: Choice,
+    adapters: Sequence[Adapter],
+    parsers: Sequence[str] = (),
+    load_format: str = SAFETENSORS,
+    *,
+    room: Sequence[Adapter] | None = None,
 ) -> list[str]:
     """
     Give what the choice adds. The site's arguments and the model's come last: of two, vLLM takes the later one.
 
     `parsers` are the arguments for tools and reasoning of a model that the person typed; models.yml has the others.
+    `room` are the adapters for which room is made, where these are not those that are loaded at the start.
     """
     arguments = parallel_arguments(choice.num_gpus, choice.offer.nodes, choice.replicas)
     arguments += _context_arguments(choice)
@@ -38,7 +44,7 @@ def choice_arguments(
     arguments += ["--load-format", load_format]
     if choice.model.trust_remote_code and choice.verdict is not None:
         arguments.append("--trust-remote-code")
-    arguments += [*PRESETS[choice.preset].args, *adapter_arguments(adapters), *parsers]
+    arguments += [*PRESETS[choice.preset].args, *adapter_arguments(adapters, room), *parsers]
     return [*arguments, *choice.engine.args, *choice.model.args]
 
 
