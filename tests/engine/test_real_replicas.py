@@ -14,7 +14,7 @@ import pytest
 
 from llm_hoster.engine.vllm.figures import read_figures
 from tests.engine.conftest import RunningSession, wait_until
-from tests.engine.test_real_recovery import SEPARATE_CORE, START_TIMEOUT_S, pid_of
+from tests.engine.test_real_recovery import SEPARATE_CORE, START_TIMEOUT_S, pid_of, restart_cause
 from tests.engine.test_serve import assert_nothing_is_left
 
 REPLICAS = {"args": ["--enforce-eager", "--data-parallel-size", "2"], "env": SEPARATE_CORE}
@@ -49,6 +49,7 @@ def test_a_dead_replica_loses_no_new_question(start_session, record_property):
 
     state = session.state()
     assert state is not None and (state.state, state.restarts) == ("ready", 1)
+    assert "engine process ended without a word" in restart_cause(session)
     assert session.stop() == 0
     assert_nothing_is_left(session)
 
