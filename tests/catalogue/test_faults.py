@@ -296,6 +296,12 @@ def test_a_fault_in_the_site_is_told_with_its_place(tmp_path: Path, old: str, ne
         ),
         ('source: "owner/m"', 'source: "m"', 'models.yml:4: models[0].source: found "m", expected a Hugging Face id '),
         ("null", '"long"', 'models.yml:9: models[0].max_model_len: found "long", expected a valid integer'),
+        ("null", 'null\n    task: "rank"', "models.yml:10: models[0].task: found \"rank\", expected 'chat' or 'embed'"),
+        (
+            "null",
+            'null\n    args: ["--runner=pooling"]',
+            'models.yml:10: models[0].args: found "--runner", expected `task: embed` in the entry of the model that ',
+        ),
         ("null", "null\n    args: [1]", "models.yml:10: models[0].args[0]: found 1, expected a valid string"),
         ("null", 'null\n    engine: "x"', 'models.yml:10: models[0].engine: found "x", expected one of the site\'s '),
         (

@@ -51,3 +51,10 @@ def test_tool_calls_are_put_together_from_their_pieces() -> None:
 ])  # fmt: skip
 def test_an_error_of_vllm_becomes_a_sentence(body: bytes, sentence: str) -> None:
     assert sentence_of(500, body) == sentence
+
+
+def test_a_typed_model_that_turns_out_to_embed_is_told_in_a_sentence() -> None:
+    assert sentence_of(404, b'{"detail":"Not Found"}').startswith(
+        "This model does not write: it is made for embeddings"
+    )
+    assert sentence_of(404, b'{"detail":"Gone"}') == "The engine answered with the error 404."

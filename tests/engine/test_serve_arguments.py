@@ -48,6 +48,12 @@ def test_the_defaults_of_the_form_ask_for_little(choose):
     ]  # fmt: skip
 
 
+def test_a_model_that_embeds_is_asked_to(choose):
+    assert choice_arguments(choose({"model": {"args": [], "task": "embed"}}), [])[:4] == [
+        "--runner", "pooling", "--convert", "embed",
+    ]  # fmt: skip
+
+
 def test_several_gpus_share_the_model(choose, make_catalogue):
     document = make_catalogue()
     document["offers"]["cpu"]["4"] = document["offers"]["cpu"]["1"]

@@ -15,6 +15,13 @@ def test_an_error_in_the_envelope_is_passed_on_byte_for_byte() -> None:
     assert normalise_error(404, KEPT) is KEPT
 
 
+def test_a_path_that_the_model_does_not_have_is_explained() -> None:
+    error = json.loads(normalise_error(404, b'{"detail":"Not Found"}'))["error"]
+
+    assert (error["type"], error["code"]) == ("not_found_error", "other_task")
+    assert "either a model writes, or it makes embeddings" in error["message"]
+
+
 @pytest.mark.parametrize(("body", "message"), [
     (b'{"error":"Unauthorized"}', "Unauthorized"),
     (b'{"detail":"Method Not Allowed"}', "Method Not Allowed"),

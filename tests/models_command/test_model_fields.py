@@ -50,6 +50,7 @@ def test_the_folder_of_shared_models_is_seen_from_site_yml(tmp_path: Path) -> No
 
 
 def test_a_model_for_embeddings_can_be_offered(tmp_path: Path) -> None:
-    path = write_small(tmp_path, models=MODELS + '    args: ["--runner", "pooling"]\n')
+    path = write_small(tmp_path, models=MODELS + '    task: "embed"\n')
     catalogue = compile_catalogue(path, None, tmp_path)[1]
+    assert catalogue.models[0].task == "embed"
     assert catalogue.verdict("m", "g", "1", "none/interactive").fits

@@ -116,7 +116,8 @@ def test_the_status_for_programs(make_client: MakeClient, small_engine: Path) ->
     assert document["session_id"] == "session-1"
     assert document["base_url"].endswith(":8080/v1")
     assert document["engine"]["state"] == "ready"
-    assert document["engine"]["model"] == {"name": "tiny", "title": "Tiny model"}
+    model = document["engine"]["model"]
+    assert (model["name"], model["title"], model["task"]) == ("tiny", "Tiny model", "chat")
     assert document["gauges"]["engine"]["requests_running"] == 2
     assert document["su_used"] == pytest.approx(108.6, abs=0.1)
     assert document["su_left"] is None

@@ -22,6 +22,8 @@ OF_THE_FORM = (
     "-dp",
     "--performance-mode",
 )
+# Pages and snippets follow the task: a field of the entry says it.
+OF_THE_TASK = ("--runner", "--convert")
 
 
 def value_of(option: str, arguments: Sequence[str]) -> str | None:
@@ -45,6 +47,9 @@ def wrong_argument(arguments: Sequence[str]) -> tuple[str, str] | None:
     for option in OF_THE_FORM:
         if value_of(option, arguments) is not None:
             return option, "no option that the form or the choice of GPUs decides"
+    for option in OF_THE_TASK:
+        if value_of(option, arguments) is not None:
+            return option, "`task: embed` in the entry of the model that embeds"
     if any(_is_short_for(TRUST_REMOTE_CODE, each) for each in arguments):
         return TRUST_REMOTE_CODE, "`trust_remote_code: true` in the entry of the model that needs it"
     share = value_of(UTILIZATION, arguments)

@@ -10,6 +10,8 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 Accelerator = Literal["cuda", "rocm", "cpu"]
+# What a model does with a text: answer it, or make numbers of it.
+Task = Literal["chat", "embed"]
 Loader = Literal["runai_streamer", "fastsafetensors", "instanttensor"]
 OTHER_MODEL = "other"  # what the form's field `model` says when the person types one
 
@@ -87,6 +89,7 @@ class Model(Entry):
     max_model_len: int | None
     engine: str | None
     args: list[str]
+    task: Task = "chat"
     # Whether vLLM may run the program code that lies beside its weights.
     trust_remote_code: bool = False
 

@@ -135,6 +135,7 @@ def _model(subject: Subject) -> compiled.Model:
         max_model_len=model.max_model_len,
         engine=model.engine,
         args=model.args,
+        task=model.task,
         trust_remote_code=model.trust_remote_code,
     )
 

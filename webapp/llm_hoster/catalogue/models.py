@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from llm_hoster.catalogue.arguments import wrong_argument
-from llm_hoster.catalogue.compiled import OTHER_MODEL, Accelerator
+from llm_hoster.catalogue.compiled import OTHER_MODEL, Accelerator, Task
 from llm_hoster.catalogue.document import Document
 from llm_hoster.catalogue.site import Count, Part, Site, check_unique
 from llm_hoster.catalogue.text import AnyPath, Argument, Line, Name, Source
@@ -26,6 +26,7 @@ class ModelEntry(Part):
     accelerators: list[Accelerator] = Field(default=["cuda", "rocm", "cpu"], min_length=1)
     num_gpus: Annotated[list[Count], Field(min_length=1)] | None = None
     args: list[Argument] = Field(default=[])
+    task: Task = "chat"
     trust_remote_code: bool = False
 
 

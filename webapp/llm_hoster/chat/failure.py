@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import json
 import re
+from http import HTTPStatus
 
 ENDED = "The engine ended in the middle of this reply. Send the message again when the model is ready."
 SILENT = "The engine has said nothing for ten minutes, so this reply was given up."
+# vLLM has no path for chats then.
+NO_SUCH_PATH = b'{"detail":"Not Found"}'
+# Only a model that a person typed can be of this kind without our knowing: the list says it of all others.
+EMBEDS = "This model does not write: it is made for embeddings, which programs ask for under /v1/embeddings."
 CONTEXT_LENGTH = re.compile(r"maximum context length (?:is|of) (\d+)", re.IGNORECASE)
 
 
 def sentence_of(status: int, body: bytes) -> str:
     """Explain vLLM's error answer; its own message is told where we know nothing better."""
+    if status == HTTPStatus.NOT_FOUND and body == NO_SUCH_PATH:
+        return EMBEDS
     try:
         error = json.loads(body)["error"]
         message = str(error["message"] if isinstance(error, dict) else error)

@@ -16,7 +16,7 @@ from llm_hoster.chat.reply import Event, Reply, Snapshot
 from llm_hoster.current import current_engine_state, current_replies, current_store
 from llm_hoster.engine.record.state import SERVING
 from llm_hoster.errors import HTTPError
-from llm_hoster.status.engine_notice import not_ready
+from llm_hoster.status.engine_notice import does_not_write, not_ready
 
 bp = Blueprint("chat", __name__)
 bp.add_app_template_filter(render_markdown, "markdown")
@@ -64,6 +64,8 @@ def send(conversation_id: str) -> BaseResponse:
     state = current_engine_state()
     if state.state not in SERVING:
         raise not_ready(state)
+    if state.model.embeds:
+        raise does_not_write(state.model)
     question, reply = current_replies().start(conversation_id, text)
     page = url_for("chat.show", conversation_id=conversation_id)
     if request.accept_mimetypes.best != EVENT_STREAM:

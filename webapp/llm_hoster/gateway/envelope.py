@@ -9,6 +9,9 @@ from typing import Any
 from flask import Response
 
 TYPES = {400: "invalid_request_error", 401: "authentication_error", 403: "permission_error", 404: "not_found_error"}
+# What vLLM answers where a model has no such path, which is one of those that we pass on.
+NO_SUCH_PATH = {"detail": "Not Found"}
+OTHER_TASK = "The model of this session cannot do this: either a model writes, or it makes embeddings."
 
 
 def error_type(status: int) -> str:
@@ -35,6 +38,8 @@ def normalise_error(status: int, body: bytes) -> bytes:
         document = json.loads(body)
     except ValueError:
         document = None
+    if document == NO_SUCH_PATH:
+        return json.dumps(error_envelope(status, OTHER_TASK, code="other_task")).encode()
     error = document.get("error") if isinstance(document, dict) else None
     if isinstance(error, dict) and {"message", "type", "param", "code"} <= error.keys():
         return body

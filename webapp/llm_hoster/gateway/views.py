@@ -14,7 +14,7 @@ from llm_hoster.errors import HTTPError
 from llm_hoster.gateway.key import is_api_path, require_key
 from llm_hoster.gateway.successor import forward_to_whoever_serves
 from llm_hoster.status.ending_notice import ends_at
-from llm_hoster.status.engine_notice import engine_state, not_ready
+from llm_hoster.status.engine_notice import does_not_write, engine_state, not_ready
 
 bp = Blueprint("gateway", __name__, url_prefix="/v1")
 
@@ -24,6 +24,9 @@ ENDS_SOON_S = 15 * 60
 
 # A path that only becomes one of ours after decoding is not ours.
 ENCODED_SEPARATOR = re.compile(r"%2f|%5c|%2e|%00", re.IGNORECASE)
+
+# Answered by models that write texts only.
+WRITTEN = ("/v1/chat/completions", "/v1/completions")
 
 # Flask would answer these two by itself; vLLM has neither.
 FLASKS_OWN_METHODS = {"HEAD", "OPTIONS"}
@@ -75,6 +78,8 @@ def forward_to_engine(path: str) -> Response:
     settings, state = current_settings(), request_state()
     if state.state not in SERVING and state.successor is None:
         raise not_ready(state)
+    if path in WRITTEN and state.model.embeds:
+        raise does_not_write(state.model)  # vLLM only says that there is no such path.
     return forward_to_whoever_serves(settings, state, request, path)
 
 

@@ -49,6 +49,15 @@ def not_ready(state: State) -> HTTPError:
     return HTTPError(502, message, code="engine_unreachable", retry_after_s=RETRY_AFTER_S)
 
 
+def does_not_write(model: ServedModel) -> HTTPError:
+    """Say what a model for embeddings is asked instead."""
+    message = (
+        f"{model.title} does not write: it turns texts into numbers. Ask it for embeddings (/v1/embeddings), or change "
+        "the model of this session."
+    )
+    return HTTPError(400, message, code="model_embeds")
+
+
 def retry_after(remaining_s: float | None) -> int:
     """
     Give whole seconds: programs that ask only so often should not come just before it is there.

@@ -17,6 +17,7 @@ from llm_hoster.status.ending_notice import EndingNotices, ending_notices, ends_
 from llm_hoster.status.engine_history import in_words
 from llm_hoster.status.models_here import staged_session
 from llm_hoster.status.relaunch import relaunch_path
+from llm_hoster.status.snippet import snippets
 from llm_hoster.status.start_up import PROGRESS_PARTS, entry_mark, mark_of, start_up
 from llm_hoster.status.successor_notice import successor_notice
 
@@ -93,6 +94,7 @@ def template_values() -> dict[str, Any]:
         "entry_mark": entry_mark,
         "progress_parts": PROGRESS_PARTS,
         "su_to_save": lambda state: su_to_save(current_settings(), state, time.time()),
+        "snippets": lambda model: snippets(current_settings(), model),
         "clock": clock,
         # The form is of the portal: who comes past it would find nothing there.
         "relaunch_path": lambda: relaunch_path(current_settings().staged_root) if request.script_root else None,

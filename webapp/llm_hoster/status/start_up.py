@@ -66,7 +66,7 @@ def progress(steps: tuple[Step, ...]) -> int | None:
 def entry_mark(state: State) -> str:
     """Give the same text as long as the page's foot would look the same, but for seconds that its script counts."""
     if state.state in SERVING:
-        return "serving"
+        return "embedding" if state.model.embeds else "serving"
     shown = start_up(state)
     if shown is None:
         return mark_of(state.state, state.since, state.cause, state.remedy)

@@ -13,7 +13,6 @@ from llm_hoster.errors import HTTPError
 from llm_hoster.status.engine_history import WORDS, happenings
 from llm_hoster.status.models_here import candidates, staged_session
 from llm_hoster.status.page import current_notices, duration_in_words, session_facts
-from llm_hoster.status.snippet import curl_snippet, python_snippet
 from llm_hoster.status.start_up import entry_mark, mark_of
 
 bp = Blueprint("status", __name__)
@@ -67,11 +66,8 @@ def session() -> Response:
 @bp.get("/api-address")
 def api_address() -> str:
     """Show the endpoint's address, its key and how to call it."""
-    settings, model = current_settings(), current_engine_state().model.name
-    return panel(
-        "status/_api_address.html", "API address", settings=settings, model=model,
-        curl_snippet=curl_snippet(settings, model), python_snippet=python_snippet(settings),
-    )  # fmt: skip
+    model = current_engine_state().model
+    return panel("status/_api_address.html", "API address", settings=current_settings(), model=model)
 
 
 @bp.get("/engine")

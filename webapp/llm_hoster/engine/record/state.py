@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from llm_hoster.catalogue.compiled import Task
 from llm_hoster.engine.record.adjustment import Adjustment
 from llm_hoster.engine.record.atomic_file import replace_file
 from llm_hoster.engine.record.successor import Successor
@@ -51,6 +52,11 @@ class ServedModel:
     title: str
     # How the GPUs are shared out to several of it; empty where they serve one together.
     replicas: str = ""
+    task: Task = "chat"
+
+    @property
+    def embeds(self) -> bool:
+        return self.task == "embed"
 
 
 @dataclass(frozen=True)

@@ -104,7 +104,10 @@ class SessionPlanner:
 
         return Plan(
             model=ServedModel(
-                session.model.name, session.model.title, replicas_text(session.replicas, session.num_gpus)
+                session.model.name,
+                session.model.title,
+                replicas_text(session.replicas, session.num_gpus),
+                session.model.task,
             ),
             command=command(adapters),
             environment=environment | (OFFLINE if fetches and not _names_another_model(arguments) else {}),

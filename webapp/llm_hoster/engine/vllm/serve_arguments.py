@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from llm_hoster.catalogue.choice import Choice
+from llm_hoster.catalogue.compiled import Task
 from llm_hoster.catalogue.preset import AS_PUBLISHED, PRESETS
 from llm_hoster.engine.process.folders import Folders
 from llm_hoster.engine.vllm.adapter import Adapter, adapter_arguments
@@ -14,6 +15,8 @@ from llm_hoster.session import expand_path
 # Weights in other formats carry programs. Loaders of `--load-format` that are faster read the same files.
 SAFETENSORS = "safetensors"
 MAX_MODEL_LEN = "--max-model-len"
+# Said and not left to vLLM: a model that writes can embed too, and vLLM takes the other of the two.
+OF_THE_TASK: Mapping[Task, Sequence[str]] = {"chat": (), "embed": ("--runner", "pooling", "--convert", "embed")}
 
 
 def base_arguments(source: str, served_model_name: str, folders: Folders) -> list[str]:
@@ -38,7 +41,7 @@ def choice_arguments(
     `room` are the adapters for which room is made, where these are not those that are loaded at the start.
     """
     arguments = parallel_arguments(choice.num_gpus, choice.offer.nodes, choice.replicas)
-    arguments += _context_arguments(choice)
+    arguments += [*OF_THE_TASK[choice.model.task], *_context_arguments(choice)]
     if choice.quantization != AS_PUBLISHED:
         arguments += ["--quantization", choice.quantization]
     arguments += ["--load-format", load_format]
