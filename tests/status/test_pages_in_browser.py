@@ -150,7 +150,7 @@ def test_the_failure_is_accessible_and_its_buttons_need_no_script(
     page = open_page(server, java_script_enabled=False)
     supervisor = SmallSupervisor(server.settings, after=starting_state())
     try:
-        page.get_by_role("button", name="Start again with the same settings").click()
+        page.get_by_role("button", name="Start again as launched").click()
         expect(page.get_by_role("heading", name="The model is loading")).to_be_visible()
     finally:
         supervisor.close()

@@ -182,7 +182,7 @@ def test_a_failure_offers_its_remedy_and_always_another_try_and_the_end(make_cli
     assert '<button name="remedy" value="1">Restart with a context of 18,432 tokens</button>' in with_remedy
     assert 'name="remedy"' not in without
     for html in (with_remedy, without):
-        assert "Start again with the same settings" in html
+        assert "Start again as launched" in html
         assert '<form method="post" action="/engine/restart"' in html
         assert "End the session now" in html
         assert re.search(r"It leaves 325\.[0-9] SU unspent|It leaves 326\.[0-9] SU unspent", html)
