@@ -25,7 +25,7 @@ MAX_RETRIES = 20
 
 @pytest.mark.engine
 @pytest.mark.timeout(2 * START_TIMEOUT_S + 120)
-def test_a_dead_replica_loses_no_new_question(start_session, record_property):
+def test_a_dead_replica_loses_no_new_question(start_session):
     session = start_session(engine=REPLICAS)
     session.wait_for_port()
     session.wait_for_state("ready", START_TIMEOUT_S)
@@ -45,7 +45,7 @@ def test_a_dead_replica_loses_no_new_question(start_session, record_property):
             answers.append(pool.submit(ask, client))
             time.sleep(1.0)  # Some are asked before the other parts of vLLM know, some when nothing is there.
         assert all_answer(answers)
-        record_property("answered_again_s", time.monotonic() - killed_at)
+        print(f"all answered {time.monotonic() - killed_at:.1f} s after the death")
 
     state = session.state()
     assert state is not None and (state.state, state.restarts) == ("ready", 1)
