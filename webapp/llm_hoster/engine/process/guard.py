@@ -7,8 +7,9 @@ import ctypes
 import os
 import signal
 import subprocess
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from llm_hoster.process_table import pids, read_stat
@@ -36,13 +37,14 @@ rm -rf -- "$1"
 class Guard:
     """A small shell beside the supervisor that kills the children's groups and removes the folder if it is killed."""
 
-    def __init__(self, runtime_dir: Path) -> None:
+    def __init__(self, runtime_dir: Path, on_end: Callable[[], None] = lambda: None) -> None:
         self._process = subprocess.Popen(  # noqa: S603 - a list, made by us
             ["/bin/sh", "-c", GUARD_SCRIPT, "llm-hoster-guard", str(runtime_dir)],
             stdin=subprocess.PIPE,
             start_new_session=True,
             env={"PATH": "/usr/bin:/bin"},
         )
+        threading.Thread(target=self._wait, args=(on_end,), name="guard", daemon=True).start()
 
     @property
     def pid(self) -> int:
@@ -63,6 +65,10 @@ class Guard:
         with contextlib.suppress(OSError):
             self._process.stdin.close()
         self._process.wait()
+
+    def _wait(self, on_end: Callable[[], None]) -> None:
+        self._process.wait()
+        on_end()
 
     def _say(self, line: str) -> None:
         assert self._process.stdin is not None  # noqa: S101 - opened above

@@ -127,7 +127,7 @@ class Supervisor:
         """Start vLLM; what goes wrong is the state `failed`, which the pages will tell."""
         adopt_orphans()
         self._service.start()
-        self._guard = Guard(self._folders.runtime_dir)
+        self._guard = Guard(self._folders.runtime_dir, self._notify)
         self._watch_children()
         self._write_state()
         # Before the card can show anything: whatever happens from now on, it has a word for it.
@@ -327,7 +327,7 @@ class Supervisor:
     def _watch_children(self) -> None:
         """Tell the guard whom to end if this process is killed; have another one where somebody has killed it."""
         if self._guard is not None and not self._guard.is_running:
-            self._guard, self._watched = Guard(self._folders.runtime_dir), []
+            self._guard, self._watched = Guard(self._folders.runtime_dir, self._notify), []
         children = [*self._service.children, *([self._web.child] if self._web else [])]
         groups = [child.pid for child in children if not child.group_is_gone()]
         if self._guard is not None and groups != self._watched:
