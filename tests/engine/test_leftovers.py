@@ -23,7 +23,7 @@ SESSION = """
 import os, signal, sys, time
 from pathlib import Path
 from llm_hoster.engine.process.folders import runtime_dir_in
-from llm_hoster.engine.{module} import {name}
+from llm_hoster.engine.model.{module} import {name}
 
 with runtime_dir_in(Path(sys.argv[1])) as folder:
     prelude = {call}

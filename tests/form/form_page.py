@@ -75,4 +75,6 @@ class FormPage:
     def launch(self) -> str:
         """Press Launch and give the portal's alert."""
         self.page.get_by_role("button", name="Launch").click()
-        return self.page.locator(".alert-danger pre").inner_text()
+        alert = self.page.locator(".alert-danger pre").inner_text()
+        self.page.wait_for_load_state()  # The form's script runs after its text is there.
+        return alert

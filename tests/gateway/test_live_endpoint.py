@@ -113,8 +113,9 @@ def test_an_error_of_vllm_is_an_error_of_the_openai_client(server: WebServer) ->
 def test_a_client_that_leaves_ends_vllms_work(server: WebServer, live_engine: LiveEngine, is_streamed: bool) -> None:
     live_engine.wait_until_running(0)
     body = {"model": "tiny", "messages": [{"role": "user", "content": "Write for a long time."}], "stream": is_streamed}
+    timeout_s = 30.0 if is_streamed else 1.0
     try:
-        with server.api("/v1/chat/completions", json=body, stream=True, timeout_s=1.0) as response:
+        with server.api("/v1/chat/completions", json=body, stream=True, timeout_s=timeout_s) as response:
             next(response.iter_content(None))
             live_engine.wait_until_running(1)
     except requests.ReadTimeout:
