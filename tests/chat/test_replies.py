@@ -13,6 +13,7 @@ import pytest
 
 from llm_hoster.chat.conversation import ConversationStore
 from llm_hoster.chat.replies import Replies
+from tests.gateway.small_upstream import SmallUpstream
 from tests.web_session import MakeSettings, ready_state
 
 
@@ -49,4 +50,21 @@ def test_nobody_is_told_of_an_end_that_is_not_on_disk(
             found += [told.name, *disk.execute("SELECT state FROM messages WHERE id = ?", (reply.id,)).fetchone()]
 
     assert found == ["done", "failed"] * 20
+    store.close()
+
+
+@pytest.mark.parametrize(("reason", "state"), [("stop", "done"), ("abort", "failed")])
+def test_a_reply_that_an_ending_engine_has_cut_off_is_not_done(
+    make_settings: MakeSettings, tmp_path: Path, short_dir: Path, reason: str, state: str
+) -> None:
+    chunk = f'{{"choices":[{{"delta":{{"content":"Hel"}},"finish_reason":"{reason}"}}]}}'
+    body = f"data: {chunk}\n\ndata: [DONE]\n\n".encode()
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: %d\r\n\r\n" % len(body)
+    upstream = SmallUpstream(short_dir / "engine.sock", head + body)
+    store = ConversationStore(tmp_path / "history" / "job.sqlite3")
+    replies = Replies(make_settings(state=ready_state(), engine=short_dir / "engine.sock"), store)
+    _, reply = replies.start("c", "Hello?")
+    assert [event.name for event in reply.read(0, heartbeat_s=5.0) if event is not None][-1] == "done"
+    assert (store.messages("c")[-1].state, store.messages("c")[-1].content) == (state, "Hel")
+    upstream.close()
     store.close()

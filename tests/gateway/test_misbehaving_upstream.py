@@ -74,6 +74,30 @@ def test_an_engine_that_dies_before_its_answer_is_said_to_be_unreachable(
     assert response.json()["error"]["code"] == "engine_unreachable"
 
 
+def whole(body: bytes) -> bytes:
+    return b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
+
+
+def test_an_answer_that_an_ending_engine_has_cut_off_is_none(
+    make_server: MakeServer, make_upstream: MakeUpstream
+) -> None:
+    make_upstream(whole(b'{"choices":[{"message":{"content":"Hel"},"finish_reason":"abort"}]}'))
+
+    response = make_server().api("/v1/chat/completions", json=BODY)
+
+    assert (response.status_code, response.headers["Retry-After"]) == (502, "5")
+    assert response.json()["error"]["code"] == "engine_unreachable"
+
+
+def test_an_answer_about_such_answers_is_one(make_server: MakeServer, make_upstream: MakeUpstream) -> None:
+    text = json.dumps({"content": '"finish_reason":"abort"'}, separators=(",", ":"))
+    make_upstream(whole(text.encode()))
+
+    response = make_server().api("/v1/chat/completions", json=BODY)
+
+    assert (response.status_code, response.text) == (200, text)
+
+
 def test_secrets_and_the_portals_headers_do_not_reach_the_engine_nor_its_cookies_the_client(
     make_server: MakeServer, make_upstream: MakeUpstream
 ) -> None:

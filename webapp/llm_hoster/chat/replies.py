@@ -26,6 +26,8 @@ SAVE_INTERVAL_S = 0.5
 SILENCE_TIMEOUT_S = 600.0
 KEPT_FINISHED = 50  # A reader that reconnects finds its events; older replies are read from disk.
 CHUNK_BYTES = 65536
+# vLLM's reason of an answer that it could not finish, because it ends itself.
+CUT_OFF = "abort"
 
 log = logging.getLogger(__name__)
 
@@ -122,8 +124,10 @@ class Replies:
                 return
             if delta.error is not None:
                 reply.finish("failed", failure.sentence_of_message(delta.error))
-            elif delta.is_end:
+            elif delta.is_end and reply.message.finish_reason != CUT_OFF:
                 reply.finish("done")
+            elif delta.is_end:
+                reply.finish("failed", failure.ENDED)
             else:
                 reply.add(delta)
         reply.finish("failed", failure.ENDED)

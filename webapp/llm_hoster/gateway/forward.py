@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from flask import Request, Response
 from urllib3 import BaseHTTPResponse
 from urllib3.exceptions import HTTPError as UpstreamError
+from urllib3.exceptions import ProtocolError
 
 from llm_hoster.engine.vllm.connection import Call
 from llm_hoster.gateway.envelope import error_envelope, normalise_error
@@ -24,6 +25,11 @@ DROPPED_RESPONSE_HEADERS = {
     "transfer-encoding", "upgrade", "date", "server", "set-cookie",
 }  # fmt: skip
 CHUNK_BYTES = 65536
+# Paths of answers that a model writes.
+WRITTEN = ("/v1/chat/completions", "/v1/completions")
+# With this vLLM hands out what it has of an answer when it ends, as if that were all (_send_abort_outputs in
+# v1/engine/core.py). In a text of the model the quotes would have backslashes.
+CUT_OFF = b'"finish_reason":"abort"'
 
 
 def forward(call: Call, request: Request, path: str, body: bytes | None) -> Response:
@@ -39,7 +45,12 @@ def forward(call: Call, request: Request, path: str, body: bytes | None) -> Resp
         return Response(status=499)  # The client has hung up; nobody reads this.
     if answer.status >= 400:
         return _error_of(call, answer)
-    response = Response(Upstream(call, answer), answer.status, direct_passthrough=True)
+    is_whole = path in WRITTEN and answer.headers.get("Content-Type", "").startswith("application/json")
+    response = (
+        Response(_written(call, answer), answer.status)
+        if is_whole
+        else Response(Upstream(call, answer), answer.status, direct_passthrough=True)
+    )
     copy_headers(answer, response)
     response.headers["X-Accel-Buffering"] = "no"
     return response
@@ -72,6 +83,17 @@ def copy_headers(answer: BaseHTTPResponse, response: Response) -> None:
     for name, value in answer.headers.items():
         if name.lower() not in dropped:
             response.headers.add(name, value)
+
+
+def _written(call: Call, answer: BaseHTTPResponse) -> bytes:
+    """Raise urllib3's error for an answer that vLLM has cut off: a program that asks again gets all of it."""
+    try:
+        body = answer.read(decode_content=False)
+    finally:
+        call.close()
+    if CUT_OFF in body:
+        raise ProtocolError("vLLM has ended in the middle of the answer")
+    return body
 
 
 def _error_of(call: Call, answer: BaseHTTPResponse) -> Response:

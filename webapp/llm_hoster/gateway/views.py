@@ -11,6 +11,7 @@ from werkzeug.exceptions import MethodNotAllowed
 from llm_hoster.current import current_settings
 from llm_hoster.engine.record.state import SERVING, State
 from llm_hoster.errors import HTTPError
+from llm_hoster.gateway.forward import WRITTEN
 from llm_hoster.gateway.key import is_api_path, require_key
 from llm_hoster.gateway.successor import forward_to_whoever_serves
 from llm_hoster.status.ending_notice import ends_at
@@ -26,7 +27,6 @@ ENDS_SOON_S = 15 * 60
 ENCODED_SEPARATOR = re.compile(r"%2f|%5c|%2e|%00", re.IGNORECASE)
 
 # Answered by models that write texts only.
-WRITTEN = ("/v1/chat/completions", "/v1/completions")
 
 # Flask would answer these two by itself; vLLM has neither.
 FLASKS_OWN_METHODS = {"HEAD", "OPTIONS"}
