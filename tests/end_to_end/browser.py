@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Literal
 
 from playwright.sync_api import Browser, BrowserContext
 
@@ -27,11 +28,20 @@ def run_browser(cluster: SlurmCluster) -> Iterator[Browser]:
         browser.close()
 
 
-def open_context(browser: Browser, url: str, user: str, password: str, *, bypass_csp: bool = False) -> BrowserContext:
+def open_context(
+    browser: Browser,
+    url: str,
+    user: str,
+    password: str,
+    *,
+    bypass_csp: bool = False,
+    color_scheme: Literal["light", "dark"] = "light",
+) -> BrowserContext:
     """Give a browser of `user`, who has passed the portal's login."""
     context = browser.new_context(
         base_url=url,
         bypass_csp=bypass_csp,
+        color_scheme=color_scheme,
         http_credentials={"username": user, "password": password},
         permissions=["clipboard-read", "clipboard-write"],
     )
