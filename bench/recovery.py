@@ -2,7 +2,7 @@
 What the supervisor costs, and how long a session is away after a crash.
 
 vLLM is real and gets killed; the time runs until it answers again. Each time it is started alone too, with the same
-arguments: the difference is ours.
+arguments: the difference is ours. From the second crash on the supervisor waits on purpose, which is told apart.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ import requests
 from bench.report import print_report
 from bench.startup import find_settings, put_shim_before_vllm, stage_session, start_alone, wait_until
 from llm_hoster.engine.record.state import read_state
+from llm_hoster.engine.supervision.restart_policy import DELAYS_S
 
 IDLE_S = 30.0
 AGAIN_TIMEOUT_S = 300.0
@@ -30,11 +31,13 @@ POLL_S = 0.02
 
 
 @click.command()
-@click.option("--rounds", default=3, show_default=True, help="How often vLLM is killed.")
+@click.option(
+    "--rounds", type=click.IntRange(1, len(DELAYS_S)), default=len(DELAYS_S), help="How often vLLM is killed."
+)
 @click.option("--json", "only_json", is_flag=True, help="Print the last line alone.")
 def recovery(rounds: int, only_json: bool) -> None:
     """Measure the supervisor at rest, and the seconds from a crash until vLLM answers again."""
-    rows: dict[str, list[float]] = {"away": [], "alone": [], "added": []}
+    rows: dict[str, list[float]] = {"away": [], "alone": [], "waited": [], "added": []}
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         folder = Path(name)
         staged_root = stage_session(folder)
@@ -48,15 +51,21 @@ def recovery(rounds: int, only_json: bool) -> None:
             wait_until(lambda: answers(staged_root), session, "the first answer")
             cpu_percent, memory_mb = rest(session.pid)
             runtime_dir = find_settings(int((staged_root / "port").read_text())).parent
-            for _ in range(rounds):
+            for waited_s in DELAYS_S[:rounds]:
                 away_s = kill_and_wait(session, runtime_dir / "state.json", engine_pid(runtime_dir))
                 alone_s = start_alone(noted).ready_s
-                for row, seconds in zip(rows.values(), (away_s, alone_s, away_s - alone_s), strict=True):
+                added_s = away_s - alone_s - waited_s
+                for row, seconds in zip(rows.values(), (away_s, alone_s, waited_s, added_s), strict=True):
                     row.append(seconds)
         finally:
             session.send_signal(signal.SIGTERM)
             session.wait()
-    titles = {"away": "crash to ready, s", "alone": "vLLM alone, s", "added": "the difference, s"}
+    titles = {
+        "away": "crash to ready, s",
+        "alone": "vLLM alone, s",
+        "waited": "waited on purpose, s",
+        "added": "the difference, s",
+    }
     result = {f"{row}_s": round(statistics.median(seconds), 2) for row, seconds in rows.items()}
     print_report(
         {titles[row]: seconds for row, seconds in rows.items()}

@@ -39,6 +39,7 @@ SHIM = """#!/bin/sh
 date +%s.%N >"{noted}"
 printf '%s\\0' "{vllm}" "$@" >"{noted}.arguments"
 env -0 >"{noted}.environment"
+readlink -f "$2" >"{noted}.model"
 exec "{vllm}" "$@"
 """
 
@@ -117,6 +118,8 @@ def start_alone(noted: Path) -> Start:
     program, *arguments = split(noted.with_name(f"{noted.name}.arguments"))
     environment = dict(variable.split("=", 1) for variable in split(noted.with_name(f"{noted.name}.environment")))
     with tempfile.TemporaryDirectory(prefix="llmb-", dir="/tmp") as name:
+        if arguments[1].startswith("./"):  # A link beside the session's sockets, by which compiled code is kept.
+            (Path(name) / arguments[1]).symlink_to(noted.with_name(f"{noted.name}.model").read_text().strip())
         socket_at = arguments.index("--uds") + 1
         arguments[socket_at] = f"{name}/vllm.sock"
         environment |= dict.fromkeys(("TMPDIR", "VLLM_RPC_BASE_PATH"), name)
