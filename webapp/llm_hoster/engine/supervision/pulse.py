@@ -6,7 +6,6 @@ Whether vLLM still works: seen from its own figures, and asked for only when it 
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -16,6 +15,7 @@ from pathlib import Path
 
 from llm_hoster.engine.record.job_log import say
 from llm_hoster.engine.vllm.figures import Figures, parse_figures, read_metrics
+from llm_hoster.engine.vllm.request import post
 
 LOOK_INTERVAL_S = 10.0
 # Longer than vLLM is silent when it compiles something for a first question of its kind.
@@ -153,22 +153,10 @@ class Pulse:
 
     def _send(self, path: str, body: Mapping[str, object]) -> int | None:
         """Give the answer's status; None where there is no answer."""
-        # Imported here: urllib3 takes longer to load than all that must happen before vLLM starts.
-        from urllib3.exceptions import HTTPError
-
-        from llm_hoster.engine.vllm.connection import EnginePool
-
         try:
-            answer = EnginePool(self._socket_path).request(
-                "POST",
-                path,
-                body=json.dumps({"model": self._model, **body}),
-                headers={"Content-Type": "application/json"},
-                timeout=self._hang_s / 3,
-            )
-        except (HTTPError, OSError):
+            return post(self._socket_path, path, {"model": self._model, **body}, self._hang_s / 3)[0]
+        except OSError:
             return None
-        return int(answer.status)
 
 
 def _who_is_stuck(figures: Figures, signs: Mapping[str, Sign]) -> str:

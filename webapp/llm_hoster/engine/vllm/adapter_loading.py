@@ -13,6 +13,7 @@ from http import HTTPStatus
 from pathlib import Path
 
 from llm_hoster.engine.vllm.adapter import KEPT_MAX, Adapter, Found, check_weights, read_adapter
+from llm_hoster.engine.vllm.request import post
 from llm_hoster.errors import EngineError, SessionError
 
 LOAD = "/v1/load_lora_adapter"
@@ -130,21 +131,12 @@ class LoadedAdapters:
             raise EngineError(f"{name}: vLLM does not unload it: {refusal_in(answer)}")
 
     def _post(self, path: str, **body: str) -> tuple[int, bytes]:
-        # Imported here: urllib3 takes longer to load than all that must happen before vLLM starts.
-        from urllib3.exceptions import HTTPError
-
-        from llm_hoster.engine.vllm.connection import EnginePool
-
-        headers = {"Content-Type": "application/json"}
         try:
-            answer = EnginePool(self.socket_path).request(
-                "POST", path, body=json.dumps(body), headers=headers, timeout=ANSWER_TIMEOUT_S
-            )
-        except (HTTPError, OSError) as error:
+            return post(self.socket_path, path, body, ANSWER_TIMEOUT_S)
+        except OSError as error:
             raise EngineError(
                 "The engine did not answer while it loaded adapters. Look again when it is ready."
             ) from error
-        return answer.status, answer.data
 
 
 def still_servable(adapters: Sequence[Adapter], rank_max: int) -> list[Adapter]:

@@ -6,6 +6,7 @@ import contextlib
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from http import HTTPStatus
 from pathlib import Path
 
 from llm_hoster.engine.failures.failure import Failure, explain
@@ -13,6 +14,7 @@ from llm_hoster.engine.failures.memory_kills import count_memory_kills
 from llm_hoster.engine.process.child import Child
 from llm_hoster.engine.process.folders import Folders
 from llm_hoster.engine.record.state import Step
+from llm_hoster.engine.vllm.request import get
 from llm_hoster.engine.vllm.steps import StartupSteps, is_eager
 
 HEALTH_TIMEOUT_S = 2.0
@@ -70,16 +72,10 @@ class EngineProcess:
         """Ask vLLM itself; an answer other than 200, or none, is no."""
         if not self._folders.socket_path.exists():
             return False
-        # Imported here: urllib3 takes longer to load than all that must happen before vLLM starts.
-        from urllib3.exceptions import HTTPError
-
-        from llm_hoster.engine.vllm.connection import EnginePool
-
         try:
-            answer = EnginePool(self._folders.socket_path).request("GET", "/health", timeout=HEALTH_TIMEOUT_S)
-        except (HTTPError, OSError):
+            return get(self._folders.socket_path, "/health", HEALTH_TIMEOUT_S)[0] == HTTPStatus.OK
+        except OSError:
             return False
-        return answer.status == 200
 
     def finish_steps(self) -> None:
         self._was_ready = True

@@ -7,7 +7,10 @@ import re
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
+
+from llm_hoster.engine.vllm.request import get
 
 TIMEOUT_S = 2.0
 # The engines of a session, which are its replicas, are one to its people: only its pulse tells them apart.
@@ -84,16 +87,11 @@ def parse_figures(text: str) -> Figures | None:
 
 def read_metrics(socket_path: Path, timeout_s: float = TIMEOUT_S) -> str | None:
     """Give the text of /metrics; None where vLLM does not answer in time."""
-    # Imported here: urllib3 takes longer to load than all that must happen before vLLM starts.
-    from urllib3.exceptions import HTTPError
-
-    from llm_hoster.engine.vllm.connection import EnginePool
-
     try:
-        answer = EnginePool(socket_path).request("GET", "/metrics", timeout=timeout_s)
-    except (HTTPError, OSError):
+        status, text = get(socket_path, "/metrics", timeout_s)
+    except OSError:
         return None
-    return answer.data.decode(errors="replace") if answer.status == 200 else None
+    return text.decode(errors="replace") if status == HTTPStatus.OK else None
 
 
 def read_figures(socket_path: Path, timeout_s: float = TIMEOUT_S) -> Figures | None:

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from llm_hoster.engine.vllm.request import post
 from llm_hoster.errors import EngineError
 
 QUESTION = "Say hello."
@@ -26,16 +27,7 @@ def ask(socket_path: Path, model: str) -> str:
 
 
 def _post(socket_path: Path, path: str, body: dict[str, Any]) -> tuple[int, bytes]:
-    # Imported here: urllib3 takes longer to load than all that must happen before vLLM starts.
-    from urllib3.exceptions import HTTPError
-
-    from llm_hoster.engine.vllm.connection import EnginePool
-
-    headers = {"Content-Type": "application/json"}
     try:
-        answer = EnginePool(socket_path).request(
-            "POST", path, body=json.dumps(body), headers=headers, timeout=ANSWER_TIMEOUT_S
-        )
-    except (HTTPError, OSError) as error:
+        return post(socket_path, path, body, ANSWER_TIMEOUT_S)
+    except OSError as error:
         raise EngineError(f"It started, but did not answer: {error}") from error
-    return answer.status, answer.data
