@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
-import time
 from collections.abc import Mapping
 from typing import Any
 
 import click
 
-from llm_hoster.errors import SessionError
-from llm_hoster.own_sessions import OwnSession, find_session
-from llm_hoster.status_command.standing import standing_of
+from llm_hoster.own_sessions import find_session
+from llm_hoster.status_command.following import engine_reports
 from llm_hoster.status_command.text import clean
 from llm_hoster.switch_command import give_order
 
@@ -33,7 +31,7 @@ def adapters(session: str | None, as_json: bool) -> None:
     """
     found = find_session(session)
     give_order(found, "/engine/adapters", {})
-    engine = wait_until_looked(found)
+    engine = next(each for each in engine_reports(found, poll_s=POLL_S) if _has_looked(each))
     look = engine["adapter_look"]
     if as_json:
         names = {"session_id": found.id, "adapters": engine["adapters"]}
@@ -44,15 +42,6 @@ def adapters(session: str | None, as_json: bool) -> None:
     sys.exit(0 if look["is_whole"] else 1)
 
 
-def wait_until_looked(session: OwnSession, *, poll_s: float = POLL_S) -> Mapping[str, Any]:
-    """Give what the session says of its engine; raise SessionError when it ends meanwhile."""
-    while True:
-        standing = standing_of(session)
-        if standing.report is None:
-            reason = standing.problem or standing.outcome.get("reason") or f"Session {session.id} has ended."
-            raise SessionError(clean(reason))
-        engine: Mapping[str, Any] = standing.report["engine"]
-        look = engine["adapter_look"]
-        if look is not None and look["ended_at"] is not None:
-            return engine
-        time.sleep(poll_s)
+def _has_looked(engine: Mapping[str, Any]) -> bool:
+    look = engine["adapter_look"]
+    return look is not None and look["ended_at"] is not None

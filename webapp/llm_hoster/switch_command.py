@@ -12,12 +12,10 @@ import requests
 from llm_hoster.engine.record.state import COMING, SERVING
 from llm_hoster.errors import SessionError
 from llm_hoster.own_sessions import OwnSession, find_session
-from llm_hoster.status_command.standing import standing_of
+from llm_hoster.status_command.following import engine_reports
 from llm_hoster.status_command.text import clean, seconds_in_words
 
 POLL_S = 2.0
-# One question without an answer may be a blink of the network.
-SILENCES_MAX = 3
 
 
 @click.command()
@@ -58,23 +56,13 @@ def give_order(session: OwnSession, path: str, form: Mapping[str, str]) -> None:
 def wait_until_ready(session: OwnSession, name: str, *, poll_s: float = POLL_S) -> str:
     """Tell each step once; give the model's title, or raise SessionError when it does not come up."""
     told: set[str] = set()
-    silences = 0
-    while True:
-        standing = standing_of(session)
-        if standing.report is None:
-            silences += 1
-            if silences == SILENCES_MAX or standing.condition == "ended":
-                reason = standing.problem or standing.outcome.get("reason") or f"Session {session.id} has ended."
-                raise SessionError(clean(reason))
-        else:
-            silences = 0
-            engine = standing.report["engine"]
-            _tell_steps(engine, told)
-            if engine["state"] in SERVING and engine["model"]["name"] == name:
-                return clean(engine["model"]["title"])
-            if engine["state"] not in COMING:
-                raise SessionError(clean(_why_not(engine, name)))
-        time.sleep(poll_s)
+    for engine in engine_reports(session, poll_s=poll_s):
+        _tell_steps(engine, told)
+        if engine["state"] in SERVING and engine["model"]["name"] == name:
+            return clean(engine["model"]["title"])
+        if engine["state"] not in COMING:
+            raise SessionError(clean(_why_not(engine, name)))
+    raise AssertionError("reports come until one is the last or none is given")
 
 
 def _tell_steps(engine: Mapping[str, Any], told: set[str]) -> None:
