@@ -23,6 +23,7 @@ SESSION = """
 import os, signal, sys, time
 from pathlib import Path
 from llm_hoster.engine.process.folders import runtime_dir_in
+from llm_hoster.engine.model.page_cache import reader_command
 from llm_hoster.engine.model.{module} import {name}
 
 with runtime_dir_in(Path(sys.argv[1])) as folder:
@@ -39,7 +40,7 @@ with runtime_dir_in(Path(sys.argv[1])) as folder:
 """
 PRELUDES = {
     "staging": ("Staging", 'Staging(sys.argv[2], {}, Path(sys.argv[3]), "tiny", folder / "t")'),
-    "read_ahead": ("ReadAhead", "ReadAhead(sys.argv[2], {}, folder, num_gpus=0, on_gpu=True)"),
+    "read_ahead": ("ReadAhead", "ReadAhead(lambda: reader_command(sys.argv[2], {}, num_gpus=0, on_gpu=True), folder)"),
 }
 
 

@@ -188,7 +188,7 @@ def test_memory_is_that_of_the_node_the_cgroups_and_slurm_whichever_is_least(tmp
 
 def test_vllm_does_not_wait_for_it(tmp_path: Path, capsys) -> None:  # type: ignore[no-untyped-def]
     model = make_model(tmp_path / "model", ["model.safetensors"])
-    reading = ReadAhead(str(model), {}, tmp_path, num_gpus=0, on_gpu=True)
+    reading = ReadAhead(lambda: reader_command(str(model), {}, num_gpus=0, on_gpu=True), tmp_path)
 
     reading.start(lambda: None)
 
@@ -199,7 +199,8 @@ def test_vllm_does_not_wait_for_it(tmp_path: Path, capsys) -> None:  # type: ign
 
 
 def test_where_there_is_nothing_to_read_there_is_no_process(tmp_path: Path) -> None:
-    reading = ReadAhead("owner/name", {"HF_HOME": str(tmp_path)}, tmp_path, num_gpus=1, on_gpu=True)
+    environment = {"HF_HOME": str(tmp_path)}
+    reading = ReadAhead(lambda: reader_command("owner/name", environment, num_gpus=1, on_gpu=True), tmp_path)
 
     reading.start(lambda: None)
 

@@ -105,15 +105,7 @@ class FastStart:
         # A model that is to be downloaded is not there yet when the other node begins.
         if self.session.offer.nodes != 2 or self.stage_dir is not None or self.is_downloaded_first:
             return []
-        command = reader_command(
-            self.model,
-            self.environment,
-            num_gpus=self._gpus_per_node,
-            on_gpu=self._is_on_gpu,
-            load_format=self.load_format,
-            part=Part(1, 2),
-        )
-        return command or []
+        return self._reader(Part(1, 2)) or []
 
     def _after_download(self) -> list[Prelude]:
         what = (self.model, self.environment)
@@ -123,23 +115,17 @@ class FastStart:
         return [ModelLink(*what, name, tmp_dir), self._read_ahead()] if self.is_linked else [self._read_ahead()]
 
     def _read_ahead(self) -> ReadAhead:
-        return ReadAhead(
+        return ReadAhead(lambda: self._reader(self.part), self.folders.runtime_dir)
+
+    def _reader(self, part: Part) -> list[str] | None:
+        return reader_command(
             self.model,
             self.environment,
-            self.folders.runtime_dir,
-            num_gpus=self._gpus_per_node,
-            on_gpu=self._is_on_gpu,
+            num_gpus=self.session.num_gpus // self.session.offer.nodes,
+            on_gpu=self.session.engine.accelerator != "cpu",
             load_format=self.load_format,
-            part=self.part,
+            part=part,
         )
-
-    @property
-    def _gpus_per_node(self) -> int:
-        return self.session.num_gpus // self.session.offer.nodes
-
-    @property
-    def _is_on_gpu(self) -> bool:
-        return self.session.engine.accelerator != "cpu"
 
 
 def clean_up(site: SiteValues) -> None:
