@@ -6,10 +6,10 @@ import json
 import re
 from http import HTTPStatus
 
+from llm_hoster.gateway.envelope import NO_SUCH_PATH
+
 ENDED = "The engine ended in the middle of this reply. Send the message again when the model is ready."
 SILENT = "The engine has said nothing for ten minutes, so this reply was given up."
-# vLLM has no path for chats then.
-NO_SUCH_PATH = b'{"detail":"Not Found"}'
 # Only a model that a person typed can be of this kind without our knowing: the list says it of all others.
 EMBEDS = "This model does not write: it is made for embeddings, which programs ask for under /v1/embeddings."
 CONTEXT_LENGTH = re.compile(r"maximum context length (?:is|of) (\d+)", re.IGNORECASE)
@@ -17,10 +17,11 @@ CONTEXT_LENGTH = re.compile(r"maximum context length (?:is|of) (\d+)", re.IGNORE
 
 def sentence_of(status: int, body: bytes) -> str:
     """Explain vLLM's error answer; its own message is told where we know nothing better."""
-    if status == HTTPStatus.NOT_FOUND and body == NO_SUCH_PATH:
-        return EMBEDS
     try:
-        error = json.loads(body)["error"]
+        document = json.loads(body)
+        if status == HTTPStatus.NOT_FOUND and document == NO_SUCH_PATH:
+            return EMBEDS
+        error = document["error"]
         message = str(error["message"] if isinstance(error, dict) else error)
     except (ValueError, KeyError, TypeError):
         return f"The engine answered with the error {status}."

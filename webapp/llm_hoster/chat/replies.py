@@ -18,6 +18,7 @@ from llm_hoster.chat.message import Message, messages_for_engine
 from llm_hoster.chat.reply import Reply
 from llm_hoster.engine.vllm.connection import Call
 from llm_hoster.errors import HTTPError
+from llm_hoster.gateway.forward import ABORTED
 from llm_hoster.gateway.successor import open_call
 from llm_hoster.settings import WebSettings
 from llm_hoster.status.engine_notice import engine_state, not_ready
@@ -26,8 +27,6 @@ SAVE_INTERVAL_S = 0.5
 SILENCE_TIMEOUT_S = 600.0
 KEPT_FINISHED = 50  # A reader that reconnects finds its events; older replies are read from disk.
 CHUNK_BYTES = 65536
-# vLLM's reason of an answer that it could not finish, because it ends itself.
-CUT_OFF = "abort"
 
 log = logging.getLogger(__name__)
 
@@ -124,7 +123,7 @@ class Replies:
                 return
             if delta.error is not None:
                 reply.finish("failed", failure.sentence_of_message(delta.error))
-            elif delta.is_end and reply.message.finish_reason != CUT_OFF:
+            elif delta.is_end and reply.message.finish_reason != ABORTED:
                 reply.finish("done")
             elif delta.is_end:
                 reply.finish("failed", failure.ENDED)

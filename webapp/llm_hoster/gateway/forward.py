@@ -27,9 +27,11 @@ DROPPED_RESPONSE_HEADERS = {
 CHUNK_BYTES = 65536
 # Paths of answers that a model writes.
 WRITTEN = ("/v1/chat/completions", "/v1/completions")
-# With this vLLM hands out what it has of an answer when it ends, as if that were all (_send_abort_outputs in
-# v1/engine/core.py). In a text of the model the quotes would have backslashes.
-CUT_OFF = b'"finish_reason":"abort"'
+# The reason with which vLLM hands out what it has of an answer when it ends, as if that were all (_send_abort_outputs
+# in v1/engine/core.py).
+ABORTED = "abort"
+# In a text of the model the quotes would have backslashes.
+CUT_OFF = f'"finish_reason":"{ABORTED}"'.encode()
 
 
 def forward(call: Call, request: Request, path: str, body: bytes | None) -> Response:
