@@ -18,10 +18,11 @@ class InUse(SilentPrelude):
 
     name = "in_use"
 
-    def __init__(self, model: str, caches: Sequence[Path]) -> None:
+    def __init__(self, model: str, caches: Sequence[Path], *, is_mistral: bool = False) -> None:
         """`caches` in the order in which they are looked into; what is not there yet goes into the last one."""
         self._model = model
         self._caches = caches
+        self._is_mistral = is_mistral
 
     def start(self, notify: Callable[[], None]) -> None:
         if self.is_done:
@@ -31,7 +32,8 @@ class InUse(SilentPrelude):
         threading.Thread(target=self._mark, name="model in use", daemon=True).start()
 
     def _mark(self) -> None:
-        found = [cache for cache in self._caches if find_model(self._model, [cache]) is not None]
+        is_mistral = self._is_mistral
+        found = [each for each in self._caches if find_model(self._model, [each], is_mistral=is_mistral) is not None]
         mark = contextlib.ExitStack()
         mark.enter_context(model_in_use(self._model, (found or self._caches[-1:])[0]))
         atexit.register(mark.close)

@@ -14,7 +14,7 @@ from llm_hoster.catalogue.sentences import replicas_text
 from llm_hoster.engine.cluster.nodes import read_job_nodes
 from llm_hoster.engine.cluster.ray_cluster import RayCluster, make_ray_plan
 from llm_hoster.engine.cluster.ray_node import RayPlan, ray_environment
-from llm_hoster.engine.model.download import Download, caches_for, find_source, needs_download
+from llm_hoster.engine.model.download import Download, caches_for, find_source, is_mistral, needs_download
 from llm_hoster.engine.model.fast_start import FastStart
 from llm_hoster.engine.model.in_use import InUse
 from llm_hoster.engine.model.prelude import Prelude
@@ -91,8 +91,7 @@ class SessionPlanner:
                 *adjustment.arguments(),  # Of two arguments, vLLM takes the later one.
             ]
 
-        is_of_hub = HUGGING_FACE_ID.fullmatch(source_of(session)) is not None
-        marks: list[Prelude] = [InUse(source_of(session), caches)] if is_of_hub else []
+        marks = _marks(session, caches, arguments)
 
         def preludes() -> list[Prelude]:
             downloads = [*marks, *([self._download(source, environment, arguments)] if fetches else [])]
@@ -103,12 +102,7 @@ class SessionPlanner:
             return [*fast.preludes(downloads), cluster]
 
         return Plan(
-            model=ServedModel(
-                session.model.name,
-                session.model.title,
-                replicas_text(session.replicas, session.num_gpus),
-                session.model.task,
-            ),
+            model=_served_model(session),
             command=command(adapters),
             environment=environment | (OFFLINE if fetches and not _names_another_model(arguments) else {}),
             preludes=preludes,
@@ -157,6 +151,18 @@ class SessionPlanner:
             # They belong to the former model: its adapters, its length, and what the person typed.
             values = {"typed_model": "", "lora_folder": "", "context_length": "auto", **values}
         return Session.from_context(self._session.catalogue, vars(old) | dict(values))
+
+
+def _marks(session: Session, caches: Sequence[Path], arguments: Sequence[str]) -> list[Prelude]:
+    """Made once for a plan, however often it is started."""
+    model = source_of(session)
+    is_of_hub = HUGGING_FACE_ID.fullmatch(model) is not None
+    return [InUse(model, caches, is_mistral=is_mistral(arguments))] if is_of_hub else []
+
+
+def _served_model(session: Session) -> ServedModel:
+    model = session.model
+    return ServedModel(model.name, model.title, replicas_text(session.replicas, session.num_gpus), model.task)
 
 
 def _find_adapters(session: Session) -> list[Adapter]:

@@ -81,7 +81,6 @@ def find_adapters(folder: Path, served_model_name: str) -> list[Adapter]:
 
 def look_for_adapters(folder: Path, served_model_name: str) -> Found:
     """Leave out what cannot be served; raise SessionError when the folder cannot be read, or holds too many."""
-    is_alone = False
     try:
         is_alone = (folder / CONFIG).exists()
         folders = [folder] if is_alone else sorted(each.parent for each in folder.glob(f"*/{CONFIG}"))
