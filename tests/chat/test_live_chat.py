@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from html import unescape
@@ -168,25 +167,6 @@ def test_a_second_message_waits_for_the_first_reply(chat: ChatPage) -> None:
 
     assert response.status_code == 409
     chat.stop(address)
-
-
-def test_what_was_shown_is_there_after_a_kill(
-    server: WebServer, make_server: MakeServer, live_engine: LiveEngine
-) -> None:
-    chat = ChatPage(server)
-    chat.ask("Write for a long time.")
-    history = server.settings.data_dir / "history" / "session-1.sqlite3"
-    with sqlite3.connect(history) as database:
-        wait_for(lambda: len(database.execute("SELECT content FROM messages").fetchall()[1][0]) > 100, "it is saved")
-    database.close()
-    server.kill()
-    live_engine.wait_until_running(0)
-    server.settings.socket_path.unlink()
-
-    page = ChatPage(make_server(engine=live_engine.socket_path)).page()
-
-    assert "river mountain forest" in page
-    assert "The session ended while this reply was being written." in page
 
 
 def test_a_conversation_too_long_for_the_model_is_told_in_a_sentence(chat: ChatPage) -> None:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import socket
-import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,9 @@ import pytest
 from llm_hoster.chat.conversation import ConversationStore
 from llm_hoster.chat.replies import Replies
 from tests.gateway.small_upstream import SmallUpstream
-from tests.web_session import MakeSettings, ready_state
+from tests.live_engine import wait_for
+from tests.saved_chats import read_saved
+from tests.web_session import MakeSettings, WebServer, ready_state
 
 
 @pytest.fixture
@@ -43,13 +44,12 @@ def test_nobody_is_told_of_an_end_that_is_not_on_disk(
     store = ConversationStore(tmp_path / "history" / "job.sqlite3")
     replies = Replies(make_settings(state=ready_state(), engine=engine), store)
     found = []
-    with contextlib.closing(sqlite3.connect(f"file:{store.path}?vfs=unix-none", uri=True)) as disk:
-        for _ in range(20):
-            _, reply = replies.start("c", "Hello?")
-            told = next(event for event in reply.read(0, heartbeat_s=5.0) if event is not None)
-            found += [told.name, *disk.execute("SELECT state FROM messages WHERE id = ?", (reply.id,)).fetchone()]
+    for _ in range(20):
+        _, reply = replies.start("c", "Hello?")
+        told = next(event for event in reply.read(0, heartbeat_s=5.0) if event is not None)
+        found.append((told.name, read_saved(store.path, "SELECT state FROM messages WHERE id = ?", reply.id)))
 
-    assert found == ["done", "failed"] * 20
+    assert found == [("done", [("failed",)])] * 20
     store.close()
 
 
@@ -68,3 +68,37 @@ def test_a_reply_that_an_ending_engine_has_cut_off_is_not_done(
     assert (store.messages("c")[-1].state, store.messages("c")[-1].content) == (state, "Hel")
     upstream.close()
     store.close()
+
+
+def test_what_was_shown_is_there_after_a_kill(make_server: Callable[..., WebServer], short_dir: Path) -> None:
+    event = b'data: {"choices":[{"delta":{"content":"river mountain"}}]}\n\n'
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+    upstream = SmallUpstream(short_dir / "slow.sock", head, stays_open=True)
+    server = make_server(engine=short_dir / "slow.sock")
+    chat = f"/chat/{'c' * 32}"
+    data, headers = {"message": "Where?"}, {"Accept": "text/event-stream"}
+    with (
+        server.browser() as browser,
+        browser.post(f"{server.url}{chat}/messages", data=data, headers=headers, stream=True, timeout=30) as response,
+    ):
+        lines = response.iter_lines(1, decode_unicode=True)
+        assert any("Where?" in line for line in lines)
+        upstream.go_on(b"%x\r\n%b\r\n" % (len(event), event))
+        assert any("river" in line for line in lines)
+        history = server.settings.data_dir / "history" / "session-1.sqlite3"
+        journal = history.with_name(f"{history.name}-journal")
+        query = "SELECT content FROM messages WHERE role = 'assistant'"
+        wait_for(
+            lambda: read_saved(history, query) == [("river mountain",)] and journal.stat().st_size == 0, "it is saved"
+        )
+        server.kill()
+    assert upstream.is_hung_up.wait(10)
+
+    server.settings.socket_path.unlink()
+    again = make_server(engine=short_dir / "slow.sock")
+    with again.browser() as browser:
+        page = browser.get(f"{again.url}{chat}", timeout=30).text
+    upstream.close()
+
+    assert "<p>river mountain</p>" in page
+    assert "The session ended while this reply was being written." in page
