@@ -14,7 +14,8 @@ It starts in no time, answers on its unix socket, and keeps the figures that vLL
 
 As vLLM's processes do, it shares memory: a file in /dev/shm, which stays when it is killed.
 
-A question with `stream` is answered in `max_tokens` events, one in 20 ms.
+A question with `stream` is answered in `max_tokens` events, one in 20 ms. The question "share" has a process beside it
+share memory of its own.
 """
 
 from __future__ import annotations
@@ -24,11 +25,14 @@ import json
 import mmap
 import os
 import socketserver
+import subprocess
 import sys
 import time
 from pathlib import Path
 
 FOLDER = Path(os.environ["HOME"]) / "engine"
+WORKER = "import mmap, os, signal; file = open(f'/dev/shm/llmt-{os.getpid()}', 'wb+'); file.truncate(mmap.PAGESIZE);"
+WORKER += "memory = mmap.mmap(file.fileno(), 0); print(flush=True); signal.pause()"
 TOO_LARGE = "ValueError: No available memory for the cache blocks. Try increasing `gpu_memory_utilization`"
 
 
@@ -97,6 +101,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
             status, message = Adapters.change(self.path, body)
             self._answer(json.dumps({"error": {"message": message, "code": status}}), status)
             return
+        if body.get("prompt") == "share":
+            worker = subprocess.Popen([sys.executable, "-c", WORKER], stdout=subprocess.PIPE)
+            assert worker.stdout is not None
+            worker.stdout.readline()
         Figures.running += 1
         while body.get("prompt") == "hold" and (FOLDER / "hold").exists():
             time.sleep(0.01)

@@ -136,6 +136,17 @@ def test_what_a_killed_vllm_has_shared_is_removed(small):
     wait_until(lambda: shared_memory() <= before)
 
 
+def test_what_its_workers_have_shared_since_is_removed_too(small):
+    before = shared_memory()
+    small = small()
+    small.session.wait_for_state("ready")
+    small.ask("share")
+    assert len(shared_memory() - before) == 2
+    small.kill_engine()
+    small.wait_for_path("ready", "restarting", "ready")
+    assert len(shared_memory() - before) == 1
+
+
 def test_a_killed_guard_is_replaced(small):
     small = small()
     small.session.wait_for_state("ready")

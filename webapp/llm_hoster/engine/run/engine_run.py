@@ -25,8 +25,9 @@ from llm_hoster.engine.vllm.engine_process import EngineProcess
 GRACE_S = 8.0
 # Between vLLM's word that it is up and its first answer lie milliseconds.
 ABOUT_S = 30.0
-# vLLM makes its shared memory while it starts; when it is killed then, this much of it may stay unknown.
-NOTE_INTERVAL_S = 3.0
+# vLLM makes its shared memory while it starts; what only one process had, killed so soon after, stays unknown. Looking
+# takes 10 ms.
+NOTE_INTERVAL_S = 1.0
 
 
 class EngineRun:
@@ -123,6 +124,7 @@ class EngineRun:
 
     def kill(self) -> None:
         """End everything at once: parts of a dead vLLM may live on and hold the GPU."""
+        self._shared_memory.note()
         kill_groups(self.children)
 
     def _look_at(self, prelude: Prelude) -> None:
