@@ -20,6 +20,7 @@ from tests.models_command.model_hub import COMMIT, ModelHub
 from tests.models_command.published import INDEX, QWEN3, README, TEMPLATE, weights, write_model
 
 ID = "Qwen/Qwen3-1B"
+EMBEDDING = "---\npipeline_tag: sentence-similarity\n---\n"
 COMPLETE = {
     "config.json": QWEN3,
     "tokenizer_config.json": TEMPLATE,
@@ -221,10 +222,13 @@ def test_a_name_that_is_none_is_refused_before_anything_is_read_or_written(
         pytest.param({"config.json": "[" * 100000}, "config.json is not JSON", id="deep"),
         pytest.param({"config.json": b" " * (4 * 2**20 + 2)}, "larger than 4 MiB", id="huge"),
         pytest.param({"config.json": QWEN3 | {"architectures": []}}, "names no class", id="no class"),
-        pytest.param({"config.json": QWEN3 | {"architectures": ["BertModel"]}}, "does not write texts", id="bert"),
-        pytest.param({"config.json": QWEN3 | {"is_encoder_decoder": True}}, "does not write texts", id="translator"),
+        pytest.param({"config.json": QWEN3 | {"architectures": ["BertModel"]}}, "neither write nor embed", id="bert"),
+        pytest.param({"config.json": QWEN3 | {"is_encoder_decoder": True}}, "neither write nor embed", id="translator"),
+        pytest.param({"README.md": "---\npipeline_tag: text-ranking\n---\n"}, "text-ranking", id="reranker"),
         pytest.param(
-            {"README.md": "---\npipeline_tag: sentence-similarity\n---\n"}, "does not write texts", id="embedding"
+            {"README.md": EMBEDDING, "config.json": QWEN3 | {"architectures": ["BertModel"]}},
+            "neither write nor embed",
+            id="embedding of another kind",
         ),
         pytest.param(
             {"config.json": QWEN3 | {"auto_map": {"AutoConfig": "x.C"}}}, "program code out of its own", id="code"
@@ -248,6 +252,21 @@ def test_a_model_that_cannot_be_served_is_refused_and_nothing_written(
     assert done.status == 1
     assert sentence in done.output
     assert app.files() == before
+
+
+def test_a_model_that_embeds_is_added_as_one(app: App, hub: ModelHub, run: Run) -> None:
+    hub.publish(ID, COMPLETE | {"README.md": EMBEDDING})
+    done = run("add", ID)
+    assert done.status == 0, done.output
+    assert "the session answers under /v1/embeddings and has no chat" in done.output
+    entry = entries(app)[-1]
+    assert (entry["task"], entry["group"], entry.get("args")) == ("embed", "Embeddings, for scripts", None)
+
+
+def test_a_name_tells_that_a_model_embeds_too(app: App, hub: ModelHub, run: Run) -> None:
+    hub.publish("lab/Qwen3-Embedding-1B", COMPLETE)
+    assert run("add", "lab/Qwen3-Embedding-1B").status == 0
+    assert entries(app)[-1]["task"] == "embed"
 
 
 def test_own_code_that_vllm_does_not_need_is_no_hindrance(app: App, hub: ModelHub, run: Run) -> None:

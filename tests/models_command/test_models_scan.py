@@ -125,7 +125,12 @@ def test_what_cannot_be_read_or_served_is_named(run: Run, root: Path, output: Pa
     os.mkfifo(root / "pipe" / "model.safetensors")
     done = run("scan", str(root), "--output", str(output))
     assert done.status == 0
-    for sentence in ("embedding: does not write texts", "broken: config.json is not JSON", "an odd name", "pipe/model"):
+    for sentence in (
+        "embedding: does neither write nor",
+        "broken: config.json is not JSON",
+        "an odd name",
+        "pipe/model",
+    ):
         assert sentence in done.output
     assert len(found(output)) == 1
 

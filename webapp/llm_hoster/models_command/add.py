@@ -102,7 +102,9 @@ def _remarks(publication: Publication, architecture: Architecture, entry: Entry,
     remarks = []
     if UNKNOWN_LICENCE in entry.licence:
         remarks.append("Its licence is not in its README.md: write it into the entry.")
-    if not publication.has_chat_template:
+    if entry.task == "embed":
+        remarks.append("It embeds texts: the session answers under /v1/embeddings and has no chat.")
+    elif not publication.has_chat_template:
         remarks.append(
             "It has no template for chats: it continues texts, and the chat pages will refuse it. Is there a version "
             "that was taught to answer (Instruct, Chat, it)?"

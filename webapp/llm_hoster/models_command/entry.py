@@ -8,20 +8,23 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 from llm_hoster.catalogue.choice import typed_model
+from llm_hoster.catalogue.compiled import Task
 from llm_hoster.catalogue.model_parsers import REASONING_OPTION, parsers_for
 from llm_hoster.fit.architecture import Architecture
-from llm_hoster.models_command.publication import Publication
+from llm_hoster.models_command.publication import Publication, cached_id
 from llm_hoster.models_command.readme_head import licence_words
+from llm_hoster.models_command.servable import task_of
 
 # Explicitly, because vLLM cannot always tell without a way to the hub.
 MISTRAL_LAYOUT = ["--tokenizer-mode", "mistral", "--config-format", "mistral", "--load-format", "mistral"]
 NOT_IN_A_TITLE = re.compile(r"[^A-Za-z0-9 .,:+()-]+")
 TITLE_LENGTH_MAX = 80
 SMALL_BYTES = 4 * 2**30
-PICTURES, PROGRAMMING, REASONING, SMALL, CHAT = (
-    "Texts and pictures", "Programming", "Reasoning", "Small and fast", "Everyday chat",
+EMBEDDINGS, PICTURES, PROGRAMMING, REASONING, SMALL, CHAT = (
+    "Embeddings, for scripts", "Texts and pictures", "Programming", "Reasoning", "Small and fast", "Everyday chat",
 )  # fmt: skip
 GOOD_FOR = {
+    EMBEDDINGS: "search and comparison of texts",
     PICTURES: "questions about texts and pictures",
     PROGRAMMING: "programs",
     REASONING: "questions that take some thought",
@@ -42,6 +45,7 @@ class Entry:
     config: str
     args: list[str]
     accelerators: list[str] | None = None
+    task: Task = "chat"
     guessed: frozenset[str] = field(default_factory=frozenset)
 
     def yaml(self, indent: int) -> str:
@@ -53,6 +57,8 @@ class Entry:
         lines.append("max_model_len: null")
         if self.accelerators is not None:
             lines.append(f"accelerators: {_quoted(self.accelerators)}")
+        if self.task != "chat":
+            lines.append(f"task: {_quoted(self.task)}")
         if self.args:
             lines.append(f"args: {_quoted(self.args)}")
         spaces = " " * indent
@@ -97,6 +103,7 @@ def make_entry(publication: Publication, architecture: Architecture, config: str
         args=args,
         # AMD's builds of vLLM and those for CPUs lack kernels for most of what quantised weights come in.
         accelerators=["cuda"] if architecture.quantization else None,
+        task=task_of(publication),
         guessed=frozenset({"title", "group", "good_for"} - said),
     )
 
@@ -104,27 +111,24 @@ def make_entry(publication: Publication, architecture: Architecture, config: str
 def arguments_for(publication: Publication) -> list[str]:
     """Without a template for chats there is nothing to tell tools and reasoning from."""
     layout = MISTRAL_LAYOUT if publication.has_mistral_layout else []
-    parsers = parsers_for(publication.config, name=publication.source) if publication.has_chat_template else []
+    chats = publication.has_chat_template and task_of(publication) == "chat"
+    parsers = parsers_for(publication.config, name=publication.source) if chats else []
     return [*layout, *parsers]
 
 
 def guess_name(source: str) -> str:
-    return typed_model(_cached_id(source)).name
+    return typed_model(cached_id(source)).name
 
 
 def guess_title(source: str) -> str:
-    words = NOT_IN_A_TITLE.sub(" ", PurePosixPath(_cached_id(source)).name.replace("-", " ").replace("_", " "))
+    words = NOT_IN_A_TITLE.sub(" ", PurePosixPath(cached_id(source)).name.replace("-", " ").replace("_", " "))
     return " ".join(words.split())[:TITLE_LENGTH_MAX].strip() or "Model"
 
 
-def _cached_id(source: str) -> str:
-    """A folder of the Hugging Face cache is called by its commit: give the id that it was made from."""
-    cached = re.search(r"/models--([^/]+?)--([^/]+)/snapshots/[^/]+$", source)
-    return f"{cached.group(1)}/{cached.group(2)}" if cached else source
-
-
 def _group(publication: Publication, args: list[str]) -> str:
-    name = PurePosixPath(_cached_id(publication.source)).name.lower()
+    name = PurePosixPath(cached_id(publication.source)).name.lower()
+    if task_of(publication) == "embed":
+        return EMBEDDINGS
     if re.search(r"coder?(?![a-z])|devstral|codestral", name):
         return PROGRAMMING
     if "vision_config" in publication.config:

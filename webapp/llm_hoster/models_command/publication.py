@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -64,6 +65,12 @@ def read_publication(source: str, files: ModelFiles) -> Publication:
         has_mistral_layout=has_mistral_layout,
         tokenizer_config=tokenizer_config,
     )
+
+
+def cached_id(source: str) -> str:
+    """A folder of the Hugging Face cache is called by its commit: give the id that it was made from."""
+    cached = re.search(r"/models--([^/]+?)--([^/]+)/snapshots/[^/]+$", source)
+    return f"{cached.group(1)}/{cached.group(2)}" if cached else source
 
 
 def _read_json(files: ModelFiles, name: str, bytes_max: int) -> dict[str, Any] | None:

@@ -1,27 +1,30 @@
-"""Which models are refused: those that write no text, and those that bring program code of their own."""
+"""Which models are refused: those that neither write nor embed, and those that bring program code of their own."""
 
 from __future__ import annotations
 
 import re
 from pathlib import PurePosixPath
 
+from llm_hoster.catalogue.compiled import Task
 from llm_hoster.errors import ArchitectureError
 from llm_hoster.fit.architecture import Architecture, read_architecture
-from llm_hoster.models_command.publication import Publication
+from llm_hoster.models_command.publication import Publication, cached_id
 
 WRITES_TEXT = ("ForCausalLM", "ForConditionalGeneration", "LMHeadModel")
 # What the hub calls a model's purpose where it is not to write.
 OTHER_PURPOSES = frozenset(
     (
         "automatic-speech-recognition", "audio-classification", "audio-to-audio", "depth-estimation",
-        "feature-extraction", "fill-mask", "image-classification", "image-feature-extraction", "image-segmentation",
-        "image-to-image", "object-detection", "sentence-similarity", "text-classification", "text-ranking",
-        "text-to-audio", "text-to-image", "text-to-speech", "text-to-video", "token-classification",
-        "zero-shot-classification", "zero-shot-image-classification",
+        "fill-mask", "image-classification", "image-feature-extraction", "image-segmentation", "image-to-image",
+        "object-detection", "text-classification", "text-ranking", "text-to-audio", "text-to-image", "text-to-speech",
+        "text-to-video", "token-classification", "zero-shot-classification", "zero-shot-image-classification",
     )
 )  # fmt: skip
 # Such models have the class of the one that they were trained on.
-OTHER_NAMES = re.compile(r"embed|rerank|reward-?model|(?<![a-z])(rm|eagle3?|draft)(?![a-z])")
+OTHER_NAMES = re.compile(r"rerank|reward-?model|(?<![a-z])(rm|eagle3?|draft)(?![a-z])")
+EMBEDDING_PURPOSES = frozenset(("feature-extraction", "sentence-similarity"))
+# Of _EMBEDDING_MODELS in vllm/model_executor/models/registry.py those whose memory is counted as for one that writes.
+EMBEDS_TEXT = ("ForCausalLM", "LlamaModel", "MistralModel", "Qwen2Model")
 # Kinds of models whose publishers added code for transformers (auto_map) before it, or vLLM 0.32, had its own. vLLM
 # then takes its own and runs none of theirs.
 KNOWN_TO_VLLM = frozenset(
@@ -37,21 +40,33 @@ KNOWN_TO_VLLM = frozenset(
 )  # fmt: skip
 
 
+def task_of(publication: Publication) -> Task:
+    """Believe the publisher's words, and then the name: the class alone is often that of the model it was made from."""
+    head = publication.head
+    embeds = head.pipeline_tag in EMBEDDING_PURPOSES or head.library_name == "sentence-transformers"
+    return "embed" if embeds or "embed" in _name(publication) else "chat"
+
+
 def require_servable(publication: Publication) -> Architecture:
     """Give the architecture; raise ArchitectureError with the reason why the form cannot offer the model."""
-    source, name = publication.source, PurePosixPath(publication.source).name.lower()
+    source = publication.source
     classes = publication.architectures
     if not classes:
         raise ArchitectureError(f"{source}: its config.json names no class in `architectures`: vLLM needs one.")
     purpose = publication.head.pipeline_tag
-    if purpose in OTHER_PURPOSES or publication.head.library_name == "sentence-transformers":
-        raise _no_text(source, purpose or "sentence-transformers")
-    if publication.config.get("is_encoder_decoder") is True or not classes[0].endswith(WRITES_TEXT):
+    if purpose in OTHER_PURPOSES:
+        raise _no_text(source, purpose)
+    expected = EMBEDS_TEXT if task_of(publication) == "embed" else WRITES_TEXT
+    if publication.config.get("is_encoder_decoder") is True or not classes[0].endswith(expected):
         raise _no_text(source, classes[0][:80])
-    if OTHER_NAMES.search(name):
-        raise _no_text(source, name)
+    if OTHER_NAMES.search(_name(publication)):
+        raise _no_text(source, _name(publication))
     _require_known_code(publication)
     return read_architecture(publication.config)
+
+
+def _name(publication: Publication) -> str:
+    return PurePosixPath(cached_id(publication.source)).name.lower()
 
 
 def _require_known_code(publication: Publication) -> None:
@@ -75,6 +90,10 @@ def _require_known_code(publication: Publication) -> None:
 
 def _no_text(source: str, found: str) -> ArchitectureError:
     return ArchitectureError(
-        f"{source}: does not write texts ({found}): expected a model for chats, of a class that ends in "
-        f"{', '.join(WRITES_TEXT[:-1])} or {WRITES_TEXT[-1]}."
+        f"{source}: does neither write nor embed texts as vLLM's language models do ({found}): expected a model for "
+        f"chats, of a class that ends in {_or(WRITES_TEXT)}, or one for embeddings, in {_or(EMBEDS_TEXT)}."
     )
+
+
+def _or(names: tuple[str, ...]) -> str:
+    return f"{', '.join(names[:-1])} or {names[-1]}"
