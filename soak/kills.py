@@ -82,7 +82,7 @@ class Rig:
         return self.session
 
     def starting(self, step: str, target: Target) -> SoakSession:
-        """Come to a step of a start that is as good as a first one: what is ordered has never worked yet."""
+        """Come to a step of a start that somebody has ordered."""
         if self.session is None or self._page_deaths == DEATHS_MAX or target in ("guard", "supervisor"):
             session = self.fresh()
         else:
@@ -92,6 +92,12 @@ class Rig:
             session.wait_for_new_vllm(before)
         session.wait_for_step(step, target)
         return session
+
+    def starting_first(self, step: str, target: Target) -> SoakSession:
+        """As `starting`, where nothing has worked yet: a session that has served goes back to what has."""
+        if self._processes:
+            self.end()
+        return self.starting(step, target)
 
     def serving(self, crashes: int = 0, page_deaths: int = 0) -> SoakSession:
         """Come to a session that serves and can bear so many more."""
@@ -165,7 +171,7 @@ def check(wrong: list[str]) -> None:
 
 
 def hurt_first_start(rig: Rig, case: Case) -> str:
-    session = rig.starting(case.moment, case.target)
+    session = rig.starting_first(case.moment, case.target)
     restarts = session.restarts
     os.kill(session.pid_of(case.target), signal.SIGKILL)
     wait_for(lambda: session.name_of_state() == "failed" or session.restarts > restarts, "the failure", 30.0)

@@ -45,6 +45,10 @@ def main() -> None:
         chat.get_by_text("API address").click()
         chat.locator("#base-url").wait_for()
         take(chat, "api-address")
+        chat.get_by_role("button", name="Close").click()
+        chat.get_by_role("link", name="Engine", exact=True).click()
+        chat.get_by_text("What happened").click()
+        take(chat, "engine")
         browser.close()
 
 
