@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,13 +22,15 @@ from tests.cluster.account import ALICE, BOB
 from tests.cluster.slurm_cluster import SlurmCluster
 from tests.conftest import REPOSITORY
 from tests.end_to_end.conftest import python_homes
-from tests.end_to_end.site_app import NODE_DIR, make_models, make_site, write_yaml
+from tests.end_to_end.site_app import MODEL_FOLDER, NODE_DIR, make_models, make_site, write_yaml
 
 FoundT = TypeVar("FoundT")
 PYTHON = str(Path(sys.prefix) / "bin" / "python")
 WAIT_S = 30.0
 # The launch of the test's choice of `serve`'s options, which a site's script.sh does not have.
 OPTIONS = '$(cat "$HOME/options")'
+# The next session of a row comes as soon as this one serves.
+AT_ONCE = "--overlap 60"
 
 
 @dataclass(frozen=True)
@@ -79,18 +82,28 @@ class Session:
             assert time.monotonic() < deadline, f"waited in vain for {what}\n{self.explain()}"
             time.sleep(0.05)
 
-    def wait_until_ready(self) -> State:
+    def wait_until_ready(self, timeout_s: float = WAIT_S) -> State:
         def look() -> State | None:
             state = self.state()
             return state if state is not None and state.state == "ready" else None
 
-        return self.wait("ready", look)
+        return self.wait("ready", look, timeout_s)
 
     def wait_for_next(self) -> Session:
         """Give the session after this one, once Slurm has its job."""
         document = self.wait("the next job", lambda: self.read("next.json"))
         folder = Path(document["folder"])
         return Session(self.cluster, folder.name, document["job_id"], folder)
+
+    def when(self, words: str) -> float:
+        """Wait for a note with these words; give its time."""
+
+        def look() -> float | None:
+            state = self.state()
+            found = [each.at for each in state.transitions if words in (each.cause or "")] if state else []
+            return found[0] if found else None
+
+        return self.wait(words, look)
 
     def notes(self) -> str:
         state = self.state()
@@ -126,6 +139,19 @@ class Portal:
         return json.loads(self.cluster.check(command, user="alice", input=json.dumps(question)))
 
 
+@contextmanager
+def questions(cluster: SlurmCluster, endpoint: dict[str, str], threads: int) -> Iterator[subprocess.Popen[str]]:
+    """Ask all the time; closing its stdin brings the answer of load.py."""
+    command = [PYTHON, str(REPOSITORY / "tests/chain/load.py"), endpoint["base_url"], endpoint["api_key"], str(threads)]
+    with subprocess.Popen(
+        [*cluster.command(user="alice"), *command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
 @pytest.fixture(scope="package")
 def cluster(prefix: Path) -> Iterator[SlurmCluster]:
     with SlurmCluster(accounts=(ALICE, BOB), shared=[REPOSITORY, prefix, *python_homes(prefix)]) as cluster:
@@ -134,41 +160,45 @@ def cluster(prefix: Path) -> Iterator[SlurmCluster]:
 
 @pytest.fixture(scope="package")
 def portal(cluster: SlurmCluster, prefix: Path) -> Portal:
-    app = make_app(cluster.folder, prefix)
+    """Its sessions run a small engine in vLLM's place."""
+    folder = cluster.folder / "small"
+    engine = folder / "engine" / "bin" / "vllm"
+    engine.parent.mkdir(parents=True)
+    small_engine = REPOSITORY / "tests" / "engine" / "small_engine.py"
+    engine.write_text(f"#!{PYTHON}\n{small_engine.read_text()}")
+    engine.chmod(0o755)
+    site = make_site(prefix)
+    site["engines"] = [{"name": "small", "kind": "venv", "target": str(engine.parents[1]), "accelerator": "cpu"}]
+    site["gpu_types"] = [each | {"engine": "small"} for each in site["gpu_types"]]
+    return make_portal(cluster, folder, prefix, site, args=[])
+
+
+def make_portal(cluster: SlurmCluster, folder: Path, prefix: Path, site: dict[str, Any], **model: Any) -> Portal:
     settings = PortalSettings(
-        app_root=app,
+        app_root=make_app(folder, prefix, site | {"chain_max": 4}, **model),
         data_root=Path(ALICE.home, "ondemand/data/sys/dashboard"),
         secret_key="k" * 32,
         batch_system="slurm",
     )
-    path = cluster.folder / "settings.json"
+    path = folder / "settings.json"
     settings.write(path)
     path.chmod(0o644)
     return Portal(cluster, path)
 
 
-def make_app(folder: Path, prefix: Path) -> Path:
-    """Lay the app out with a small engine in vLLM's place."""
+def make_app(folder: Path, prefix: Path, site: dict[str, Any], **model: Any) -> Path:
+    """Lay the app out with one model, the tiny one; `model` changes its entry in the list."""
     app = folder / "app"
     copy_app_files(app)
     script = app / "template" / "script.sh.erb"
     text = script.read_text()
     assert text.rstrip().endswith("serve")
     script.write_text(f"{text.rstrip()} {OPTIONS}\n")
-    engine = folder / "engine" / "bin" / "vllm"
-    engine.parent.mkdir(parents=True)
-    small_engine = REPOSITORY / "tests" / "engine" / "small_engine.py"
-    engine.write_text(f"#!{PYTHON}\n{small_engine.read_text()}")
-    engine.chmod(0o755)
     models = folder / "models"
-    shutil.copytree(prefix / "models" / "tiny", models / 'tiny model, "the lab\'s" copy')
-    site = make_site(prefix) | {"chain_max": 4}
-    site["engines"] = [{"name": "small", "kind": "venv", "target": str(folder / "engine"), "accelerator": "cpu"}]
-    site["gpu_types"] = [each | {"engine": "small"} for each in site["gpu_types"]]
-    tiny = make_models(models)["models"][0] | {"args": []}
+    shutil.copytree(prefix / "models" / "tiny", models / MODEL_FOLDER)
     (app / "config").mkdir()
     write_yaml(app / "config" / "site.yml", site)
-    write_yaml(app / "config" / "models.yml", {"models": [tiny]})
+    write_yaml(app / "config" / "models.yml", {"models": [make_models(models)["models"][0] | model]})
     command = [PYTHON, "-m", "llm_hoster", "configure", "--site", str(app / "config" / "site.yml"), "--app", str(app)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr

@@ -1,7 +1,8 @@
 """
 Questions without a pause, to one address: `python load.py BASE_URL KEY THREADS` goes on until its stdin is closed.
 
-Whole answers and streams, short ones and long ones. It prints how many were asked and what went wrong, as JSON.
+Whole answers and streams, short ones and long ones; the same question must have the same answer each time. It prints
+how many were asked and what went wrong, as JSON.
 """
 
 from __future__ import annotations
@@ -13,8 +14,11 @@ import threading
 import time
 from urllib.parse import urlsplit
 
-# Events of a stream, 20 ms each; 0 = a whole answer.
+# Tokens of a stream; 0 = a whole answer.
 KINDS = (0, 5, 0, 0, 25, 0, 0, 0, 150, 0, 0, 0)
+WHOLE_TOKENS = 8
+# As the tiny model is asked in a chat; it goes on for as long as one likes.
+PROMPT = "<|im_start|>user\nWrite for a long time.<|im_end|>\n<|im_start|>assistant\n"
 
 
 class Load:
@@ -26,27 +30,29 @@ class Load:
         self.is_over = threading.Event()
         self.asked = 0
         self.faults: list[str] = []
+        self.answers: dict[int, str] = {}
         self.slowest_s = 0.0
         self.lock = threading.Lock()
 
     def run(self, number: int) -> None:
         while not self.is_over.is_set():
-            for events in KINDS[number % len(KINDS) :] + KINDS[: number % len(KINDS)]:
+            for tokens in KINDS[number % len(KINDS) :] + KINDS[: number % len(KINDS)]:
                 if self.is_over.is_set():
                     break
                 began = time.monotonic()
-                fault = self.ask(events)
+                fault = self.ask(tokens)
                 with self.lock:
                     self.asked += 1
-                    if not events:
+                    if not tokens:
                         self.slowest_s = max(self.slowest_s, time.monotonic() - began)
                     if fault:
-                        self.faults.append(f"{time.time():.2f} {events} {fault}"[:500])
+                        self.faults.append(f"{time.time():.2f} {tokens} {fault}"[:500])
 
-    def ask(self, events: int) -> str:
+    def ask(self, tokens: int) -> str:
         """Give what went wrong; nothing when the answer was whole."""
         connection = http.client.HTTPConnection(self.host, self.port, timeout=30)
-        body = {"model": "tiny", "prompt": "count", "max_tokens": events, "stream": bool(events)}
+        body = {"model": "tiny", "prompt": PROMPT, "stream": bool(tokens), "max_tokens": tokens or WHOLE_TOKENS}
+        body |= {"temperature": 0, "ignore_eos": True}
         try:
             connection.request("POST", self.path, json.dumps(body), self.headers)
             answer = connection.getresponse()
@@ -57,10 +63,16 @@ class Load:
             connection.close()
         if answer.status != 200:
             return f"{answer.status} {text}"
-        if not events:
-            return "" if json.loads(text)["choices"][0]["text"] == "one" else text
-        lines = text.split()
-        return "" if lines.count("data:") == events + 1 and lines[-1] == "[DONE]" else f"cut: {text[-200:]}"
+        events = [line.removeprefix("data: ") for line in text.splitlines() if line] if tokens else [text, "[DONE]"]
+        try:
+            end, said = events.pop(), "".join(json.loads(event)["choices"][0]["text"] for event in events)
+        except (LookupError, ValueError):
+            end, said = "", ""
+        if end != "[DONE]":
+            return f"cut: {text[-200:]}"
+        with self.lock:
+            expected = self.answers.setdefault(tokens, said)
+        return "" if said == expected != "" else f"not the answer of before: {said[-200:]}"
 
 
 def main() -> None:

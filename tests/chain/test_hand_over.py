@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import stat
-import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from html import unescape
 from typing import Any
@@ -15,11 +13,10 @@ from typing import Any
 import pytest
 
 from llm_hoster.engine.record.successor import read_successor
-from tests.chain.conftest import PYTHON, REPOSITORY, Portal, Session
+from tests.chain.conftest import AT_ONCE, PYTHON, Portal, Session, questions
 from tests.cluster.slurm_cluster import SlurmCluster
 
 pytestmark = [pytest.mark.slurm, pytest.mark.timeout(180)]
-AT_ONCE = "--overlap 60"
 THREADS = 12
 # Signals the processes of one job that have a word in their command line.
 SIGNAL = """
@@ -44,34 +41,10 @@ class Row:
     engine: str
 
 
-@contextmanager
-def questions(cluster: SlurmCluster, endpoint: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
-    """Ask all the time; closing its stdin brings the answer of load.py."""
-    command = [PYTHON, str(REPOSITORY / "tests/chain/load.py"), endpoint["base_url"], endpoint["api_key"], str(THREADS)]
-    with subprocess.Popen(
-        [*cluster.command(user="alice"), *command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
-
-
 def engines_of(cluster: SlurmCluster, session: Session) -> list[str]:
     """List the engine's processes of a session."""
     found = cluster.run(["pgrep", "-f", f"vllm serve.*{session.runtime_dir()}/"]).stdout
     return found.split()
-
-
-def when(session: Session, words: str) -> float:
-    """Wait for a note with these words; give its time."""
-
-    def look() -> float | None:
-        state = session.state()
-        found = [each.at for each in state.transitions if words in (each.cause or "")] if state else []
-        return found[0] if found else None
-
-    return session.wait(words, look)
 
 
 @pytest.fixture(scope="module")
@@ -81,12 +54,12 @@ def row(portal: Portal, cluster: SlurmCluster) -> Iterator[Row]:
     first.wait_until_ready()
     endpoint = first.read("endpoint.json")
     engine = engines_of(cluster, first)
-    with questions(cluster, endpoint) as load:
+    with questions(cluster, endpoint, THREADS) as load:
         second = first.wait_for_next()
         first.wait("successor.json", lambda: read_successor(first.path("")))
         told_at = first.path("successor.json").stat().st_mtime
-        followed_at = when(first, "has taken over")
-        gone_at = when(first, "last answer")
+        followed_at = first.when("has taken over")
+        gone_at = first.when("last answer")
         # Some seconds through the old address alone.
         time.sleep(3)
         answer = json.loads(load.communicate("")[0])
