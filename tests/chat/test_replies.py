@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from llm_hoster.chat.conversation import ConversationStore
+from llm_hoster.chat.failure import ENDED
 from llm_hoster.chat.replies import Replies
+from llm_hoster.status.engine_notice import not_ready
 from tests.gateway.small_upstream import SmallUpstream
 from tests.live_engine import wait_for
 from tests.saved_chats import read_saved
@@ -50,6 +52,28 @@ def test_nobody_is_told_of_an_end_that_is_not_on_disk(
         found.append((told.name, read_saved(store.path, "SELECT state FROM messages WHERE id = ?", reply.id)))
 
     assert found == [("done", [("failed",)])] * 20
+    store.close()
+
+
+def test_an_engine_that_takes_no_questions_is_not_called_silent(make_settings: MakeSettings, tmp_path: Path) -> None:
+    store = ConversationStore(tmp_path / "history" / "job.sqlite3")
+    replies = Replies(make_settings(state=ready_state()), store)
+    _, reply = replies.start("c", "Hello?")
+    list(reply.read(0, heartbeat_s=5.0))
+    assert store.messages("c")[-1].failure == not_ready(ready_state()).message
+    store.close()
+
+
+def test_an_engine_that_has_died_refuses_nothing(make_settings: MakeSettings, tmp_path: Path, short_dir: Path) -> None:
+    body = b'{"error":{"message":"EngineCore encountered an issue. See stack trace (above) for the root cause."}}'
+    head = b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: %d\r\n\r\n" % len(body)
+    upstream = SmallUpstream(short_dir / "engine.sock", head + body)
+    store = ConversationStore(tmp_path / "history" / "job.sqlite3")
+    replies = Replies(make_settings(state=ready_state(), engine=short_dir / "engine.sock"), store)
+    _, reply = replies.start("c", "Hello?")
+    list(reply.read(0, heartbeat_s=5.0))
+    assert store.messages("c")[-1].failure == ENDED
+    upstream.close()
     store.close()
 
 

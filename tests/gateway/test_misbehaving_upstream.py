@@ -89,6 +89,21 @@ def test_an_answer_that_an_ending_engine_has_cut_off_is_none(
     assert response.json()["error"]["code"] == "engine_unreachable"
 
 
+DEAD = b"EngineCore encountered an issue. See stack trace (above) for the root cause."
+
+
+@pytest.mark.parametrize(("message", "status"), [(DEAD, 502), (b"list index out of range", 500)])
+def test_an_engine_that_has_died_is_no_fault_of_the_question(
+    make_server: MakeServer, make_upstream: MakeUpstream, message: bytes, status: int
+) -> None:
+    body = b'{"error":{"message":"%s","type":"InternalServerError","param":null,"code":500}}' % message
+    make_upstream(whole(body).replace(b"200 OK", b"500 Internal Server Error"))
+
+    response = make_server().api("/v1/completions", json=BODY | {"stream": True})
+
+    assert (response.status_code, response.headers.get("Retry-After")) == (status, "5" if status == 502 else None)
+
+
 def test_an_answer_about_such_answers_is_one(make_server: MakeServer, make_upstream: MakeUpstream) -> None:
     text = json.dumps({"content": '"finish_reason":"abort"'}, separators=(",", ":"))
     make_upstream(whole(text.encode()))

@@ -7,6 +7,7 @@ import re
 from http import HTTPStatus
 
 from llm_hoster.gateway.envelope import NO_SUCH_PATH
+from llm_hoster.gateway.forward import ENGINE_DEAD
 
 ENDED = "The engine ended in the middle of this reply. Send the message again when the model is ready."
 SILENT = "The engine has said nothing for ten minutes, so this reply was given up."
@@ -35,4 +36,6 @@ def sentence_of_message(message: str) -> str:
             f"This conversation is longer than the {int(context[1]):,} tokens that the model can read. "
             "Start a new chat, or send a shorter message."
         )
+    if ENGINE_DEAD in message:
+        return ENDED
     return f"The engine refused this: {message}"

@@ -9,7 +9,7 @@ import threading
 from collections import OrderedDict
 
 from urllib3.exceptions import HTTPError as UpstreamError
-from urllib3.exceptions import TimeoutError as UpstreamTimeout
+from urllib3.exceptions import ReadTimeoutError
 
 from llm_hoster.chat import failure
 from llm_hoster.chat.conversation import ConversationStore
@@ -96,7 +96,7 @@ class Replies:
         call = self._calls[reply.id]
         try:
             self._read_engine(reply, call, body)
-        except UpstreamTimeout:
+        except ReadTimeoutError:  # And not its parent: urllib3 counts a socket that refuses among the time-outs.
             reply.finish("failed", failure.SILENT)
         except (UpstreamError, OSError):
             reply.finish("failed", self._why_engine_is_gone(reply))

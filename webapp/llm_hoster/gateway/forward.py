@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import socket
 from collections.abc import Iterator
+from http import HTTPStatus
 
 from flask import Request, Response
 from urllib3 import BaseHTTPResponse
@@ -32,6 +33,8 @@ WRITTEN = ("/v1/chat/completions", "/v1/completions")
 ABORTED = "abort"
 # In a text of the model the quotes would have backslashes.
 CUT_OFF = f'"finish_reason":"{ABORTED}"'.encode()
+# What vLLM's server says of all questions when its engine has died, with status 500, until it ends itself.
+ENGINE_DEAD = "EngineCore encountered an issue"
 
 
 def forward(call: Call, request: Request, path: str, body: bytes | None) -> Response:
@@ -99,12 +102,15 @@ def _written(call: Call, answer: BaseHTTPResponse) -> bytes:
 
 
 def _error_of(call: Call, answer: BaseHTTPResponse) -> Response:
+    """Raise urllib3's error where the answer only says that vLLM is about to end."""
     try:
         body = answer.read(decode_content=False)
     except UpstreamError:
         body = b""
     finally:
         call.close()
+    if answer.status == HTTPStatus.INTERNAL_SERVER_ERROR and ENGINE_DEAD.encode() in body:
+        raise ProtocolError("vLLM's engine has died")  # A program that asks again is answered by the next one.
     response = Response(normalise_error(answer.status, body), answer.status, content_type="application/json")
     if "Retry-After" in answer.headers:
         response.headers["Retry-After"] = answer.headers["Retry-After"]
