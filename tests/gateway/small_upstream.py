@@ -31,7 +31,7 @@ class SmallUpstream:
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._listener.bind(str(path))
         self._listener.listen()
-        self._thread = threading.Thread(target=self._serve)
+        self._thread = threading.Thread(target=self._serve, daemon=True)  # A failed test may leave it.
         self._thread.start()
 
     def go_on(self, more: bytes) -> None:
