@@ -40,10 +40,15 @@ def engine(short_dir: Path) -> Iterator[Path]:
         thread.join()
 
 
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[ConversationStore]:
+    with contextlib.closing(ConversationStore(tmp_path / "history" / "job.sqlite3")) as store:
+        yield store
+
+
 def test_nobody_is_told_of_an_end_that_is_not_on_disk(
-    make_settings: MakeSettings, tmp_path: Path, engine: Path
+    make_settings: MakeSettings, store: ConversationStore, engine: Path
 ) -> None:
-    store = ConversationStore(tmp_path / "history" / "job.sqlite3")
     replies = Replies(make_settings(state=ready_state(), engine=engine), store)
     found = []
     for _ in range(20):
@@ -52,46 +57,43 @@ def test_nobody_is_told_of_an_end_that_is_not_on_disk(
         found.append((told.name, read_saved(store.path, "SELECT state FROM messages WHERE id = ?", reply.id)))
 
     assert found == [("done", [("failed",)])] * 20
-    store.close()
 
 
-def test_an_engine_that_takes_no_questions_is_not_called_silent(make_settings: MakeSettings, tmp_path: Path) -> None:
-    store = ConversationStore(tmp_path / "history" / "job.sqlite3")
+def test_an_engine_that_takes_no_questions_is_not_called_silent(
+    make_settings: MakeSettings, store: ConversationStore
+) -> None:
     replies = Replies(make_settings(state=ready_state()), store)
     _, reply = replies.start("c", "Hello?")
     list(reply.read(0, heartbeat_s=5.0))
     assert store.messages("c")[-1].failure == not_ready(ready_state()).message
-    store.close()
 
 
-def test_an_engine_that_has_died_refuses_nothing(make_settings: MakeSettings, tmp_path: Path, short_dir: Path) -> None:
+def test_an_engine_that_has_died_refuses_nothing(
+    make_settings: MakeSettings, store: ConversationStore, short_dir: Path
+) -> None:
     body = b'{"error":{"message":"EngineCore encountered an issue. See stack trace (above) for the root cause."}}'
     head = b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: %d\r\n\r\n" % len(body)
     upstream = SmallUpstream(short_dir / "engine.sock", head + body)
-    store = ConversationStore(tmp_path / "history" / "job.sqlite3")
     replies = Replies(make_settings(state=ready_state(), engine=short_dir / "engine.sock"), store)
     _, reply = replies.start("c", "Hello?")
     list(reply.read(0, heartbeat_s=5.0))
     assert store.messages("c")[-1].failure == ENDED
     upstream.close()
-    store.close()
 
 
 @pytest.mark.parametrize(("reason", "state"), [("stop", "done"), ("abort", "failed")])
 def test_a_reply_that_an_ending_engine_has_cut_off_is_not_done(
-    make_settings: MakeSettings, tmp_path: Path, short_dir: Path, reason: str, state: str
+    make_settings: MakeSettings, store: ConversationStore, short_dir: Path, reason: str, state: str
 ) -> None:
     chunk = f'{{"choices":[{{"delta":{{"content":"Hel"}},"finish_reason":"{reason}"}}]}}'
     body = f"data: {chunk}\n\ndata: [DONE]\n\n".encode()
     head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: %d\r\n\r\n" % len(body)
     upstream = SmallUpstream(short_dir / "engine.sock", head + body)
-    store = ConversationStore(tmp_path / "history" / "job.sqlite3")
     replies = Replies(make_settings(state=ready_state(), engine=short_dir / "engine.sock"), store)
     _, reply = replies.start("c", "Hello?")
     assert [event.name for event in reply.read(0, heartbeat_s=5.0) if event is not None][-1] == "done"
     assert (store.messages("c")[-1].state, store.messages("c")[-1].content) == (state, "Hel")
     upstream.close()
-    store.close()
 
 
 def test_what_was_shown_is_there_after_a_kill(make_server: Callable[..., WebServer], short_dir: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import queue
 import socket
 import threading
 from pathlib import Path
@@ -27,7 +28,7 @@ class SmallUpstream:
         self.is_hung_up = threading.Event()
         self._answer = answer
         self._stays_open = stays_open
-        self._open: socket.socket | None = None
+        self._waiting: queue.SimpleQueue[socket.socket] = queue.SimpleQueue()
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._listener.bind(str(path))
         self._listener.listen()
@@ -35,9 +36,8 @@ class SmallUpstream:
         self._thread.start()
 
     def go_on(self, more: bytes) -> None:
-        """Send more to the one who waits for the rest of the answer."""
-        assert self._open is not None
-        self._open.sendall(more)
+        """Send more to the one who waits for the rest of the answer, or will."""
+        self._waiting.get(timeout=10).sendall(more)
 
     def close(self) -> None:
         self._listener.shutdown(socket.SHUT_RDWR)
@@ -53,7 +53,7 @@ class SmallUpstream:
             with connection:
                 self.requests.append(read_request(connection))
                 connection.sendall(self._answer)
-                self._open = connection
                 connection.settimeout(10)
+                self._waiting.put(connection)
                 if self._stays_open and connection.recv(1) == b"":
                     self.is_hung_up.set()
