@@ -89,8 +89,9 @@ class Wishes:
 
 def make_entry(publication: Publication, architecture: Architecture, config: str, wishes: Wishes = Wishes()) -> Entry:
     """`config` is where its data file lies, seen from models.yml."""
-    args = arguments_for(publication)
-    group = wishes.group or _group(publication, args)
+    task = task_of(publication)
+    args = _arguments(publication, task)
+    group = wishes.group or _group(publication, task, args)
     said = {name for name in ("title", "group", "good_for") if getattr(wishes, name)}
     return Entry(
         name=wishes.name or guess_name(publication.source),
@@ -103,15 +104,15 @@ def make_entry(publication: Publication, architecture: Architecture, config: str
         args=args,
         # AMD's builds of vLLM and those for CPUs lack kernels for most of what quantised weights come in.
         accelerators=["cuda"] if architecture.quantization else None,
-        task=task_of(publication),
+        task=task,
         guessed=frozenset({"title", "group", "good_for"} - said),
     )
 
 
-def arguments_for(publication: Publication) -> list[str]:
+def _arguments(publication: Publication, task: Task) -> list[str]:
     """Without a template for chats there is nothing to tell tools and reasoning from."""
     layout = MISTRAL_LAYOUT if publication.has_mistral_layout else []
-    chats = publication.has_chat_template and task_of(publication) == "chat"
+    chats = publication.has_chat_template and task == "chat"
     parsers = parsers_for(publication.config, name=publication.source) if chats else []
     return [*layout, *parsers]
 
@@ -125,11 +126,10 @@ def guess_title(source: str) -> str:
     return " ".join(words.split())[:TITLE_LENGTH_MAX].strip() or "Model"
 
 
-def _group(publication: Publication, args: list[str]) -> str:
-    name = PurePosixPath(cached_id(publication.source)).name.lower()
-    if task_of(publication) == "embed":
+def _group(publication: Publication, task: Task, args: list[str]) -> str:
+    if task == "embed":
         return EMBEDDINGS
-    if re.search(r"coder?(?![a-z])|devstral|codestral", name):
+    if re.search(r"coder?(?![a-z])|devstral|codestral", publication.name):
         return PROGRAMMING
     if "vision_config" in publication.config:
         return PICTURES

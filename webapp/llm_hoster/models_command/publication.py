@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import Any
 
 from llm_hoster.errors import ArchitectureError
@@ -33,6 +34,11 @@ class Publication:
     has_chat_template: bool
     has_mistral_layout: bool
     tokenizer_config: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        """The last part of its id or folder, in small letters: publishers say there what a model is for."""
+        return PurePosixPath(cached_id(self.source)).name.lower()
 
     @property
     def model_type(self) -> str:

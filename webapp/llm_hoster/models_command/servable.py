@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-from pathlib import PurePosixPath
 
 from llm_hoster.catalogue.compiled import Task
 from llm_hoster.errors import ArchitectureError
 from llm_hoster.fit.architecture import Architecture, read_architecture
-from llm_hoster.models_command.publication import Publication, cached_id
+from llm_hoster.models_command.publication import Publication
 
 WRITES_TEXT = ("ForCausalLM", "ForConditionalGeneration", "LMHeadModel")
 # What the hub calls a model's purpose where it is not to write.
@@ -44,7 +43,7 @@ def task_of(publication: Publication) -> Task:
     """Believe the publisher's words, and then the name: the class alone is often that of the model it was made from."""
     head = publication.head
     embeds = head.pipeline_tag in EMBEDDING_PURPOSES or head.library_name == "sentence-transformers"
-    return "embed" if embeds or "embed" in _name(publication) else "chat"
+    return "embed" if embeds or "embed" in publication.name else "chat"
 
 
 def require_servable(publication: Publication) -> Architecture:
@@ -55,18 +54,14 @@ def require_servable(publication: Publication) -> Architecture:
         raise ArchitectureError(f"{source}: its config.json names no class in `architectures`: vLLM needs one.")
     purpose = publication.head.pipeline_tag
     if purpose in OTHER_PURPOSES:
-        raise _no_text(source, purpose)
+        raise _of_no_use(source, purpose)
     expected = EMBEDS_TEXT if task_of(publication) == "embed" else WRITES_TEXT
     if publication.config.get("is_encoder_decoder") is True or not classes[0].endswith(expected):
-        raise _no_text(source, classes[0][:80])
-    if OTHER_NAMES.search(_name(publication)):
-        raise _no_text(source, _name(publication))
+        raise _of_no_use(source, classes[0][:80])
+    if OTHER_NAMES.search(publication.name):
+        raise _of_no_use(source, publication.name)
     _require_known_code(publication)
     return read_architecture(publication.config)
-
-
-def _name(publication: Publication) -> str:
-    return PurePosixPath(cached_id(publication.source)).name.lower()
 
 
 def _require_known_code(publication: Publication) -> None:
@@ -88,7 +83,7 @@ def _require_known_code(publication: Publication) -> None:
             )
 
 
-def _no_text(source: str, found: str) -> ArchitectureError:
+def _of_no_use(source: str, found: str) -> ArchitectureError:
     return ArchitectureError(
         f"{source}: does neither write nor embed texts as vLLM's language models do ({found}): expected a model for "
         f"chats, of a class that ends in {_or(WRITES_TEXT)}, or one for embeddings, in {_or(EMBEDS_TEXT)}."
