@@ -1,0 +1,1 @@
+"""`llm-hoster usage`: who has asked how much, over all sessions of a person."""
