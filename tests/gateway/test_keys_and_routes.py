@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import re
 import time
 from typing import Any
 
@@ -50,15 +52,60 @@ def test_the_key_is_taken_in_either_header(make_client: MakeClient, headers: dic
     assert error_of(response)["code"] == "engine_unreachable"  # No engine here; the key was not the trouble.
 
 
-@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/completions", "/v1/embeddings"])
+@pytest.mark.parametrize("path", [
+    "/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/embeddings", "/v1/rerank", "/v1/score",
+    "/v1/tokenize", "/v1/detokenize",
+])  # fmt: skip
 def test_these_questions_reach_the_engine(make_client: MakeClient, path: str) -> None:
     response = make_client(is_logged_in=False).post(path, json={"model": "tiny"}, headers=BEARER)
 
     assert error_of(response)["code"] == "engine_unreachable"  # No engine here; the route was not the trouble.
 
 
+@pytest.mark.parametrize("path", ["/v1/audio/transcriptions", "/v1/audio/translations"])
+def test_sound_comes_as_a_file_of_a_form(make_client: MakeClient, path: str) -> None:
+    client = make_client(is_logged_in=False)
+    file = {"file": (io.BytesIO(b"RIFF"), "speech.wav")}
+
+    assert error_of(client.post(path, data=file, headers=BEARER))["code"] == "engine_unreachable"
+    assert client.post(path, json={}, headers=BEARER).status_code == 415
+
+
+@pytest.mark.parametrize("path", ["/v1/messages", "/v1/messages/count_tokens"])
+def test_errors_of_anthropics_routes_have_its_shape(make_client: MakeClient, path: str) -> None:
+    client = make_client(is_logged_in=False)
+
+    unreachable = client.post(path, json={"model": "tiny"}, headers={"X-Api-Key": API_KEY})
+    stranger = client.post(path, json={"model": "tiny"})
+
+    assert [unreachable.status_code, stranger.status_code] == [502, 401]
+    assert json.loads(unreachable.data)["error"]["type"] == "api_error"
+    assert json.loads(stranger.data)["type"] == "error"
+    assert json.loads(stranger.data)["error"]["type"] == "authentication_error"
+
+
+@pytest.mark.parametrize("offered", ["7", "req_1:a.b-C", "x" * 128])
+def test_a_request_keeps_its_id(make_client: MakeClient, offered: str) -> None:
+    response = make_client().get("/v1/models", headers=BEARER | {"X-Request-Id": offered})
+
+    assert response.headers["X-Request-Id"] == offered
+
+
+@pytest.mark.parametrize("offered", ["", "x" * 129, "a b", "ü", '"', "../x"])
+def test_a_request_without_a_fair_id_gets_one(make_client: MakeClient, offered: str) -> None:
+    client = make_client()
+    ids = [
+        client.get("/v1/models", headers=BEARER | {"X-Request-Id": offered}).headers["X-Request-Id"] for _ in range(2)
+    ]
+
+    assert all(re.fullmatch(r"req-[0-9a-f]{32}", each) for each in ids)
+    assert ids[0] != ids[1]
+
+
 @pytest.mark.parametrize("path", [
-    "/v1", "/v1/", "/v1/embeddings/", "/v1/responses", "/v1/messages", "/v1/models/", "/v1/models/tiny", "/v1//models",
+    "/v1", "/v1/", "/v1/embeddings/", "/v1/responses/resp_1", "/v1/messages/batches", "/v1/models/", "/v1/models/tiny",
+    "/v1//models",
+    "/v1/chat/completions/batch", "/v1/systemone", "/v1/audio", "/v1/realtime", "/v1/responses/resp_1/cancel",
     "/v1/load_lora_adapter", "/v1/completions/render", "/v1/../invocations", "/v1/models/../../metrics",
     "/v1%2Fmodels/", "/v1/chat%2Fcompletions", "/v1/%2e%2e/metrics", "/v1/models%00",
 ])  # fmt: skip
@@ -81,7 +128,8 @@ def test_the_key_loads_and_unloads_no_adapter(make_client: MakeClient, path: str
 
 
 @pytest.mark.parametrize("path", [
-    "/invocations", "/tokenize", "/docs", "/openapi.json", "/health", "/version",
+    "/invocations", "/tokenize", "/detokenize", "/score", "/rerank", "/v2/rerank", "/pooling", "/classify", "/sleep",
+    "/docs", "/openapi.json", "/health", "/version",
     "/x//v1/models", "/V1/models", "/v2/models",
 ])  # fmt: skip
 def test_nothing_of_vllm_is_reachable_beside_v1(make_client: MakeClient, path: str) -> None:
