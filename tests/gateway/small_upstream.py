@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import socket
 import threading
 from pathlib import Path
+
+STREAM_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
 def read_request(connection: socket.socket) -> bytes:
@@ -37,7 +40,13 @@ class SmallUpstream:
 
     def go_on(self, more: bytes) -> None:
         """Send more to the one who waits for the rest of the answer, or will."""
-        self._waiting.get(timeout=10).sendall(more)
+        connection = self._waiting.get(timeout=10)
+        connection.sendall(more)
+        self._waiting.put(connection)
+
+    def hang_up(self) -> None:
+        """End as one who is killed does, with the answer that waits for its rest."""
+        self._waiting.get(timeout=10).shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         self._listener.shutdown(socket.SHUT_RDWR)
@@ -52,8 +61,16 @@ class SmallUpstream:
                 return
             with connection:
                 self.requests.append(read_request(connection))
-                connection.sendall(self._answer)
+                with contextlib.suppress(OSError):  # Nobody reads to its end what cannot be read.
+                    connection.sendall(self._answer)
                 connection.settimeout(10)
                 self._waiting.put(connection)
-                if self._stays_open and connection.recv(1) == b"":
+                if self._stays_open and _is_hung_up(connection):
                     self.is_hung_up.set()
+
+
+def _is_hung_up(connection: socket.socket) -> bool:
+    try:
+        return connection.recv(1) == b""
+    except ConnectionResetError:  # Something of ours was not read.
+        return True

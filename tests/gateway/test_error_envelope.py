@@ -34,3 +34,14 @@ def test_any_other_error_is_put_into_the_envelope(body: bytes, message: str) -> 
     error = json.loads(normalise_error(500, body))["error"]
 
     assert error == {"message": message, "type": "server_error", "param": None, "code": None}
+
+
+@pytest.mark.parametrize(("status", "kind"), [
+    (400, "invalid_request_error"), (413, "request_too_large"), (422, "invalid_request_error"),
+    (429, "rate_limit_error"), (500, "api_error"), (503, "overloaded_error"),
+])  # fmt: skip
+def test_an_error_of_an_anthropic_route_has_anthropics_word_for_it(status: int, kind: str) -> None:
+    document = json.loads(normalise_error(status, KEPT, is_anthropic=True))
+
+    message = json.loads(KEPT)["error"]["message"]
+    assert document == {"type": "error", "error": {"type": kind, "message": message}}

@@ -4,32 +4,19 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import requests
 
-from tests.gateway.small_upstream import SmallUpstream
-from tests.web_session import API_KEY, WebServer, ready_state
+from tests.gateway.conftest import MakeUpstream
+from tests.gateway.small_upstream import STREAM_HEAD
+from tests.web_session import API_KEY, MakeClient, WebServer, ready_state
 
 MakeServer = Callable[..., WebServer]
-MakeUpstream = Callable[..., SmallUpstream]
 BODY = {"model": "tiny", "messages": []}
-STREAM_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
-
-
-@pytest.fixture
-def make_upstream(short_dir: Path) -> Iterator[MakeUpstream]:
-    made: list[SmallUpstream] = []
-
-    def make(answer: bytes, *, stays_open: bool = False) -> SmallUpstream:
-        made.append(SmallUpstream(short_dir / "vllm.sock", answer, stays_open=stays_open))
-        return made[-1]
-
-    yield make
-    for upstream in made:
-        upstream.close()
 
 
 def test_a_stream_that_breaks_ends_with_an_error_in_the_envelope(
@@ -74,19 +61,62 @@ def test_an_engine_that_dies_before_its_answer_is_said_to_be_unreachable(
     assert response.json()["error"]["code"] == "engine_unreachable"
 
 
+def test_a_stream_of_anthropics_that_breaks_ends_with_its_event(
+    make_server: MakeServer, make_upstream: MakeUpstream
+) -> None:
+    make_upstream(STREAM_HEAD + b"14\r\nevent: message_start\r\n")
+
+    response = make_server().api("/v1/messages", json=BODY)
+
+    event, data = response.text.strip().splitlines()[-2:]
+    assert event == "event: error"
+    assert json.loads(data.removeprefix("data: "))["error"]["type"] == "api_error"
+
+
 def whole(body: bytes) -> bytes:
     return b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
 
 
+@pytest.mark.parametrize(("path", "body"), [
+    ("chat/completions", b'{"choices":[{"message":{"content":"Hel"},"finish_reason":"abort"}]}'),
+    ("completions", b'{"choices":[{"text":"Hel","finish_reason":"abort"}]}'),
+    ("responses", b'{"id":"resp_1","output":[],"status":"cancelled"}'),
+    ("messages", b'{"id":"msg_1","content":[{"type":"text","text":"Hel \\"stop_reason\\":"}],"model":"tiny"}'),
+])  # fmt: skip
 def test_an_answer_that_an_ending_engine_has_cut_off_is_none(
-    make_server: MakeServer, make_upstream: MakeUpstream
+    make_server: MakeServer, make_upstream: MakeUpstream, path: str, body: bytes
 ) -> None:
-    make_upstream(whole(b'{"choices":[{"message":{"content":"Hel"},"finish_reason":"abort"}]}'))
+    make_upstream(whole(body))
 
-    response = make_server().api("/v1/chat/completions", json=BODY)
+    response = make_server().api(f"/v1/{path}", json=BODY)
 
     assert (response.status_code, response.headers["Retry-After"]) == (502, "5")
-    assert response.json()["error"]["code"] == "engine_unreachable"
+    assert "does not answer" in response.json()["error"]["message"]
+
+
+def test_an_answer_that_comes_before_the_question_is_read_is_passed_on(
+    make_server: MakeServer, short_dir: Path
+) -> None:
+    """So vLLM answers at paths that a model does not have, and closes."""
+    body = b'{"detail":"Not Found"}'
+    head = b"HTTP/1.1 404 Not Found\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body)
+
+    def answer() -> None:
+        connection, _ = listener.accept()
+        with connection:
+            connection.recv(16)
+            connection.sendall(head + body)
+
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+        listener.bind(str(short_dir / "vllm.sock"))
+        listener.listen()
+        thread = threading.Thread(target=answer)
+        thread.start()
+        response = make_server().api("/v1/rerank", json=BODY | {"documents": ["x" * 2_000_000]})
+        thread.join()
+
+    assert response.status_code == 404
+    assert "cannot do this" in response.json()["error"]["message"]
 
 
 DEAD = b"EngineCore encountered an issue. See stack trace (above) for the root cause."
@@ -165,3 +195,13 @@ def test_an_engine_that_still_listens_is_asked_nothing_new_while_it_goes(
     assert response.status_code == 503
     assert response.json()["error"]["code"] in {f"engine_{name}", "engine_stopped"}
     assert upstream.requests == []
+
+
+def test_a_stream_that_has_ended_has_given_its_place_back(make_client: MakeClient, make_upstream: MakeUpstream) -> None:
+    make_upstream(STREAM_HEAD + b"e\r\ndata: [DONE]\n\n\r\n0\r\n\r\n")
+    client = make_client()
+    headers = {"Authorization": f"Bearer {API_KEY}"}
+
+    assert client.post("/v1/chat/completions", json=BODY, headers=headers, buffered=True).data == b"data: [DONE]\n\n"
+
+    assert set(client.application.extensions["llm_hoster"]["gate"].admission.running().values()) == {0}

@@ -1,18 +1,15 @@
 """gunicorn's configuration for one session. `serve` gives the socket; https://docs.gunicorn.org explains each name."""
 
-import resource
+from typing import Any
+
+from llm_hoster.capacity import CONNECTIONS, THREADS
 
 # One process: a reply that is being written lives in its memory, where a reloaded page finds it again.
 workers = 1
-worker_class = "gthread"
+worker_class = "llm_hoster.gunicorn_worker.HeadFirstWorker"
 
-# A connection takes up to three files: its own, one to vLLM, and one for a large body. Where `accept` finds none left,
-# gunicorn's worker ends and takes every running reply with it; over this number connections just wait. `serve` raises
-# the limit, so that fewer than 512 is for nodes that allow very little.
-worker_connections = min(512, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 3)
-
-# A stream holds one thread from the first to the last token, an open page none. Threads that wait cost little.
-threads = worker_connections // 2
+worker_connections = CONNECTIONS
+threads = THREADS
 
 # Time for pages to be answered after SIGTERM; the supervisor gives 5 s to all.
 graceful_timeout = 2
@@ -25,6 +22,7 @@ preload_app = False
 accesslog = "-"
 errorlog = "-"
 loglevel = "info"
+logger_class = "llm_hoster.gunicorn_log.AccessLog"
 access_log_format = '%(h)s "%(m)s %(U)s" %(s)s %(B)s bytes %(M)s ms'
 
 # The worker's heartbeat is a file; on a network file system it would stall the pages.
@@ -32,3 +30,10 @@ worker_tmp_dir = "/dev/shm"  # noqa: S108 - gunicorn unlinks it at once
 
 # Nothing outside may steer gunicorn.
 control_socket_disable = True
+
+
+def worker_exit(_: Any, worker: Any) -> None:
+    """Close the history: the next session sees by the file that nobody writes it any more."""
+    app = getattr(worker, "wsgi", None)
+    if app is not None:
+        app.extensions["llm_hoster"]["store"].close()

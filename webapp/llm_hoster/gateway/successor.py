@@ -10,7 +10,7 @@ import socket
 from collections.abc import Mapping
 from typing import Any
 
-from flask import Request, Response
+from flask import Request, Response, g
 from urllib3.connection import HTTPConnection
 from urllib3.exceptions import HTTPError as UpstreamError
 from urllib3.exceptions import NewConnectionError
@@ -20,6 +20,9 @@ from llm_hoster.engine.record.successor import Successor
 from llm_hoster.engine.vllm.connection import CONNECT_TIMEOUT_S, Call, EngineCall
 from llm_hoster.errors import HTTPError
 from llm_hoster.gateway.forward import forward
+from llm_hoster.gateway.opened_request import leave_to_another_session
+from llm_hoster.gateway.question import Question
+from llm_hoster.gateway.routes import Route
 from llm_hoster.settings import WebSettings
 from llm_hoster.status.engine_notice import RETRY_AFTER_S, engine_state, not_ready
 
@@ -44,7 +47,7 @@ class SuccessorConnection(HTTPConnection):
 
 
 class SuccessorCall(Call):
-    """A request to the next session, which has our key."""
+    """A request to the next session, which knows the same keys."""
 
     def __init__(self, successor: Successor, api_key: str, *, silence_timeout_s: float | None = None) -> None:
         connection = SuccessorConnection(successor.host, successor.port, timeout=silence_timeout_s)
@@ -55,17 +58,19 @@ class SuccessorCall(Call):
         super().send(method, path, body=body, headers={**headers, "Authorization": f"Bearer {self._api_key}"})
 
 
-def open_call(settings: WebSettings, state: State, **options: Any) -> Call:
+def open_call(settings: WebSettings, state: State, *, secret: str | None = None, **options: Any) -> Call:
+    """`secret` is the caller's, by which the next session knows whose request it is; without one, the owner's."""
     if state.successor is not None:
-        return SuccessorCall(state.successor, settings.api_key, **options)
+        return SuccessorCall(state.successor, secret or settings.api_key, **options)
     return EngineCall(settings.socket_path, **options)
 
 
-def forward_to_whoever_serves(settings: WebSettings, state: State, request: Request, path: str) -> Response:
+def forward_to_whoever_serves(
+    settings: WebSettings, state: State, request: Request, route: Route, question: Question
+) -> Response:
     """Raise HTTPError where nobody answers."""
-    body = request.get_data(cache=False) if request.method == "POST" else None
     try:
-        response = forward(open_call(settings, state), request, path, body)
+        response = _ask(settings, state, request, route, question)
     except (UpstreamError, OSError) as error:
         # Read anew: what has become of the engine may have been written meanwhile.
         later = engine_state(settings)
@@ -78,10 +83,17 @@ def forward_to_whoever_serves(settings: WebSettings, state: State, request: Requ
         if later.successor is None:
             return response
         response.close()
+    leave_to_another_session()
     try:
-        return forward(open_call(settings, later), request, path, body)
+        return _ask(settings, later, request, route, question)
     except (UpstreamError, OSError) as error:
         raise _nobody_answers(later) from error
+
+
+def _ask(settings: WebSettings, state: State, request: Request, route: Route, question: Question) -> Response:
+    """The next session has our routes, and vLLM has its own."""
+    path = route.path_at_engine if state.successor is None else route.path
+    return forward(open_call(settings, state, secret=g.secret), request, route, path, question)
 
 
 def _nobody_answers(state: State) -> HTTPError:
