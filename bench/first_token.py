@@ -40,7 +40,7 @@ STOPWATCH = """
   const messages = document.getElementById("messages");
   const watcher = new MutationObserver(() => {
     const reply = messages.querySelector(".message-assistant");
-    const places = reply ? [...reply.querySelectorAll(".reply-tail, .prose")] : [];
+    const places = reply ? [...reply.querySelectorAll(".prose")] : [];
     if (places.some((place) => place.textContent.trim())) {
       window.firstTokenMs = performance.now() - began;
       watcher.disconnect();
@@ -119,7 +119,7 @@ def ask_in_page(page: Page, chat_url: str) -> float:
     page.locator("#message").fill(QUESTION)
     page.evaluate(STOPWATCH)
     page.locator("#message").press("Enter")
-    page.locator(".message-facts").first.wait_for(state="attached")
+    page.locator(".message-foot").first.wait_for(state="attached")
     return float(page.evaluate("window.firstTokenMs"))
 
 

@@ -24,6 +24,7 @@ class Handler(BaseHTTPRequestHandler):
     """Answers /health, and every POST with the stream."""
 
     protocol_version = "HTTP/1.1"
+    token_s = TOKEN_S
 
     def do_GET(self) -> None:
         self.send_response(200)
@@ -31,20 +32,26 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def do_POST(self) -> None:
-        self.rfile.read(int(self.headers["Content-Length"]))
+        words = self.words(self.rfile.read(int(self.headers["Content-Length"])))
         self.send_response(200)
         self.send_header("Content-Type", "text/event-stream; charset=utf-8")
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
         self.send_event({"choices": [{"index": 0, "delta": {"role": "assistant", "content": ""}}]})
         time.sleep(FIRST_TOKEN_S)
-        for word in WORDS:
+        due = time.monotonic()
+        for word in words:
             self.send_event({"choices": [{"index": 0, "delta": {"content": word}}]})
-            time.sleep(TOKEN_S)
+            due += self.token_s
+            time.sleep(max(0.0, due - time.monotonic()))
         self.send_event({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
-        self.send_event({"choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": len(WORDS)}})
+        self.send_event({"choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": len(words)}})
         self.send_chunk(b"data: [DONE]\n\n")
         self.send_chunk(b"")
+
+    def words(self, question: bytes) -> list[str]:
+        """Say what to answer to a request's body; another `token_s` may be set for it."""
+        return WORDS
 
     def send_event(self, document: dict[str, object]) -> None:
         self.send_chunk(b"data: " + json.dumps(document).encode() + b"\n\n")
