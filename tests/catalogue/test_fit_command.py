@@ -12,12 +12,12 @@ from click.testing import CliRunner, Result
 
 from llm_hoster.catalogue.compiled import Engine
 from llm_hoster.catalogue.compiler import compile_catalogue, load_site
-from llm_hoster.catalogue.fit_command import fit, hugging_face_caches
+from llm_hoster.catalogue.fit_command import fit
 from llm_hoster.catalogue.sentences import fill
 from llm_hoster.engine.vllm.command import lasting_environment
 from llm_hoster.errors import ArchitectureError, ChoiceError, ConfigError
 from llm_hoster.hub import Hub
-from llm_hoster.hub_cache import cache_of
+from llm_hoster.hub_cache import cache_of, caches_of
 from tests.catalogue.small_site import CONFIG, MODELS, SITE, changed, write_small
 from tests.conftest import MakeCatalogue
 
@@ -99,8 +99,8 @@ def test_the_first_cache_is_the_one_of_vllm_in_a_session(
         if variable:
             monkeypatch.setenv(variable, str(tmp_path / variable))
         environment = lasting_environment(os.environ, engine, Path(site.cache_dir), hf_offline=False)
-        assert hugging_face_caches(site)[0] == Hub.from_environment(environment).cache
-        assert hugging_face_caches(site)[-1] == cache_of(os.environ)
+        assert caches_of(site.cache_dir, os.environ)[0] == Hub.from_environment(environment).cache
+        assert caches_of(site.cache_dir, os.environ)[-1] == cache_of(os.environ)
 
 
 @pytest.mark.parametrize("index", ['{"weight_map": [1]}', '{"weight_map": {"a": {}}}'])

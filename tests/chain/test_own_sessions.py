@@ -11,6 +11,7 @@ import pytest
 
 from llm_hoster.engine.chain.predecessor import Predecessor
 from llm_hoster.engine.record.successor import Successor
+from llm_hoster.errors import NoSessionError
 from llm_hoster.own_sessions import OwnSession, find_session, own_sessions
 from llm_hoster.status_command.standing import standing_of
 
@@ -47,6 +48,13 @@ def test_each_session_of_a_row_is_found_and_asked_at_its_own_address(output: Pat
 
 def test_without_a_name_the_one_that_has_taken_over_is_meant(output: Path) -> None:
     assert find_session().id == "first-2"
+
+
+def test_the_whole_id_names_the_first(output: Path) -> None:
+    for name, session_id in (("first", "first"), ("first-2", "first-2"), ("first-", "first-2")):
+        assert find_session(name).id == session_id
+    with pytest.raises(NoSessionError, match="Several of your sessions begin with 'firs'"):
+        find_session("firs")
 
 
 def test_one_that_waits_is_not_taken_for_a_deleted_one(output: Path) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -37,6 +39,12 @@ class App:
 class Done:
     status: int
     output: str
+    stdout: str = ""
+
+    @property
+    def document(self) -> Any:
+        """What --json prints, and it alone on stdout."""
+        return json.loads(self.stdout)
 
 
 Run = Callable[..., Done]
@@ -65,7 +73,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
             return Done(1, result.output + str(result.exception))
         if result.exception is not None and not isinstance(result.exception, SystemExit):
             raise result.exception
-        return Done(result.exit_code, result.output)
+        return Done(result.exit_code, result.output, result.stdout)
 
     return invoke
 

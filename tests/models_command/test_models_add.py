@@ -399,6 +399,13 @@ def test_a_folder_is_added_by_its_path(app: App, run: Run, monkeypatch: pytest.M
     assert data["read_from"] == data["weights_read_from"] == {"folder": str(folder)}
 
 
+def test_as_json_it_names_what_it_wrote(app: App, run: Run, tiny_model: Path) -> None:
+    document = run("add", str(tiny_model), "--json").document
+    assert (document["name"], document["models_file"]) == ("tiny", str(app.models))
+    assert Path(document["config_file"]).is_file()
+    assert document["remarks"][-1] == "Next: llm-hoster configure"
+
+
 def test_the_tiny_model_is_added_from_its_folder(app: App, run: Run, tiny_model: Path) -> None:
     done = run("add", str(tiny_model), "--licence", "MIT")
     assert done.status == 0, done.output

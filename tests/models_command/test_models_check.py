@@ -77,3 +77,11 @@ def test_the_shipped_models_are_right(run: Run, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.chdir(REPOSITORY)
     done = run("check")
     assert done.status == 0, done.output
+
+
+def test_as_json_it_says_the_same(app: App, run: Run) -> None:
+    [model] = run("check", "--json").document["models"]
+    assert model == {"name": "m", "faults": [], "remarks": ["1 x g, 18.0 SU per hour"], "is_right": True}
+    app.models.write_text(changed(MODELS, '"MIT"', '"unknown, look it up"'))
+    done = run("check", "--json")
+    assert (done.status, done.document["models"][0]["is_right"]) == (1, False)

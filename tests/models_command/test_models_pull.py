@@ -483,3 +483,24 @@ def test_a_name_of_models_yml_and_the_caches_of_the_site(app, run, hub, monkeypa
     assert run("pull", "m", "--shared").status == 0
     assert find_model("owner/m", [tmp_path / "shared"]) is not None
     assert "neither a Hugging Face id" in run("pull", "nothing").output
+
+
+def test_as_json_each_says_what_it_did(pull, run, hub, cache):
+    [pulled] = pull("--json").document
+    assert pulled == {"model": MODEL, "cache": str(cache), "version": COMMIT, "licence": "Apache 2.0"}
+    [listed] = run("prune", "--json", "--cache", str(cache)).document
+    assert (listed["model"], listed["user"]) == (MODEL, None)
+    assert listed["bytes"] > sum(map(len, WEIGHTS.values()))
+
+    assert run("verify", "--json", "--cache", str(cache)).document[0]["is_right"] is True
+    damaged = blob(cache, SMALL["config.json"])
+    damaged = damaged if damaged.exists() else next(damaged.parent.iterdir())
+    damaged.write_bytes(b"damaged")
+    done = run("verify", "--json", "--cache", str(cache))
+    assert (done.status, done.document[0]["damaged"][0]["path"]) == (1, str(damaged))
+    repaired = run("verify", "--json", "--repair", "--cache", str(cache))
+    assert (repaired.status, repaired.document[0]["was_repaired"]) == (0, True)
+
+    [removed] = run("prune", MODEL, "--yes", "--json", "--cache", str(cache)).document
+    assert (removed["model"], removed["is_removed"]) == (MODEL, True)
+    assert run("prune", "--json", "--cache", str(cache)).document == []

@@ -223,3 +223,13 @@ def test_the_batch_script_runs_it_with_the_variables_of_the_node(run: Run, root:
     assert done.returncode == 0, done.stderr
     assert len(found(output)) == 1
     assert subprocess.run(arguments[:3], capture_output=True, timeout=60).returncode == 2
+
+
+def test_as_json_it_names_the_models_alone(run: Run, root: Path, output: Path) -> None:
+    write_model(root / "Qwen3-1B")
+    (root / "broken").mkdir()
+    (root / "broken" / "config.json").write_text("no JSON")
+    (root / "broken" / "model.safetensors").write_bytes(b"")
+    document = run("scan", str(root), "--output", str(output), "--json").document
+    assert document["models"] == [{"name": "qwen3-1b", "source": str(root / "Qwen3-1B")}]
+    assert len(document["left_out"]) == 1

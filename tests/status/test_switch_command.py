@@ -79,11 +79,23 @@ def test_it_waits_and_tells_the_steps(server: WebServer, supervise: Supervise) -
     assert result.stdout.startswith("Second model is ready after ")
 
 
+def test_as_json_it_says_what_is_served_now(server: WebServer, supervise: Supervise) -> None:
+    supervise(after=ready_state(model=SECOND, since=3.0))
+    result = CliRunner().invoke(switch, ["second", str(server.settings.staged_root), "--json"])
+    document = json.loads(result.stdout)
+    assert (document["session_id"], document["model"], document["title"]) == (
+        server.settings.staged_root.name,
+        "second",
+        "Second model",
+    )
+
+
 def test_a_model_that_does_not_come_up_is_an_error_with_its_cause(server: WebServer, supervise: Supervise) -> None:
-    cause = "Second model could not be started. It does not fit. Tiny model is started again."
+    cause = "Second model could not be started. It does not fit. Tiny model comes back."
     transitions = (
         Transition(1.0, "ready", "switching", "Second model is asked for."),
         Transition(2.0, "switching", "switching", cause),
+        Transition(3.0, "switching", "switching", "Tiny model has woken up after 0.3 s.", is_note=True),
     )
     supervise(after=ready_state(since=4.0, transitions=transitions))
 

@@ -17,6 +17,8 @@ from tests.web_session import WebServer
 
 FILES = 300
 CROWD = 400
+HELD = 1_000
+KEPT_S = 10  # Less than a kept connection lasts.
 
 
 @pytest.fixture
@@ -53,3 +55,16 @@ def test_the_app_answers_after_more_connections_than_it_may_open_files(
     assert requests.get(f"{server.url}/healthz", timeout=30).status_code == 204
     assert workers_of(server) == worker
     assert "Too many open files" not in (tmp_path / "web.log").read_text()
+
+
+def test_pages_answer_while_a_thousand_connections_are_held_open(make_server: Callable[..., WebServer]) -> None:
+    """Each has been answered once, and may ask again: fewer of them are kept than there is room for."""
+    server = make_server()
+    with ExitStack() as held:
+        for _ in range(HELD):
+            connection = held.enter_context(socket.create_connection(("127.0.0.1", server.settings.port), timeout=30))
+            connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert connection.recv(65536).startswith(b"HTTP/1.1 204 ")
+        began = time.monotonic()
+        assert "password" in requests.get(f"{server.url}/", timeout=30).text
+        assert time.monotonic() - began < KEPT_S

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from llm_hoster.own_sessions import find_session
+from llm_hoster.session_argument import session_argument
 from llm_hoster.status_command.following import engine_reports
 from llm_hoster.status_command.text import clean
 from llm_hoster.switch_command import give_order
@@ -18,7 +19,7 @@ POLL_S = 0.5
 
 
 @click.command()
-@click.argument("session", required=False)
+@session_argument
 @click.option("--json", "as_json", is_flag=True, help="A JSON object.")
 def adapters(session: str | None, as_json: bool) -> None:
     """

@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from llm_hoster.catalogue.app_dir import find_app_dir
+from llm_hoster.catalogue.app_names import GPU_TYPE, MODEL
 from llm_hoster.catalogue.choice import FOLDER, HUGGING_FACE_ID, variants_by_change
 from llm_hoster.catalogue.compiled import Verdict
 from llm_hoster.catalogue.compiler import load_site
@@ -35,12 +36,14 @@ from llm_hoster.catalogue.verdicts import (
 from llm_hoster.errors import ChoiceError
 from llm_hoster.fit.configuration import CONFIG, Configuration, read_folder
 from llm_hoster.fit.fit import Fit
-from llm_hoster.hub_cache import cache_of, find_in_caches
+from llm_hoster.hub_cache import caches_of, find_in_caches
 
 
 @click.command()
-@click.option("--model", "name", required=True, help="A name of models.yml, a Hugging Face id in the cache, a folder.")
-@click.option("--gpu-type", required=True, help="Name of a GPU type in site.yml.")
+@click.option(
+    "--model", "name", type=MODEL, required=True, help="A name of models.yml, a Hugging Face id in the cache, a folder."
+)
+@click.option("--gpu-type", type=GPU_TYPE, required=True, help="Name of a GPU type in site.yml.")
 @click.option("--num-gpus", type=click.IntRange(min=1), default=1, show_default=True)
 @click.option("--max-model-len", type=click.IntRange(min=1), help="Tokens; default: as long as fits.")
 @click.option("--quantization", type=click.Choice(QUANTIZATION_NAMES), default=AS_PUBLISHED, show_default=True)
@@ -131,24 +134,18 @@ def find_subject(name: str, site: Site, site_path: Path) -> Subject:
     if not HUGGING_FACE_ID.fullmatch(name):
         models = site_path.parent / site.models
         raise ChoiceError(f"{shown(name)} is neither a model of {models}, nor a folder, nor a Hugging Face id.")
-    folder = find_in_caches(name, hugging_face_caches(site), CONFIG)
+    caches = caches_of(site.cache_dir, os.environ)
+    folder = find_in_caches(name, caches, CONFIG)
     if folder is not None:
         return unlisted(name, read_folder(folder))
-    caches = " or ".join(map(str, hugging_face_caches(site)))
-    raise ChoiceError(f"{name} is not in the Hugging Face cache ({caches}): fetch its config.json, or name a folder.")
+    known = " or ".join(map(str, caches))
+    raise ChoiceError(f"{name} is not in the Hugging Face cache ({known}): fetch its config.json, or name a folder.")
 
 
 def unlisted(source: str, configuration: Configuration) -> Subject:
     """Make a subject of a model that models.yml does not list."""
     entry = ModelEntry.model_construct(name=source, source=source, max_model_len=None)
     return Subject(entry, configuration, is_listed=False)
-
-
-def hugging_face_caches(site: Site) -> list[Path]:
-    """Name the caches where a model may lie, in the order of `serve`: that of the sessions, and the person's own."""
-    home = os.path.join(os.path.expandvars(site.cache_dir), "huggingface")
-    own = cache_of(os.environ)
-    return [own] if "$" in home else list(dict.fromkeys((cache_of({**os.environ, "HF_HOME": home}), own)))
 
 
 def judge_subject(subject: Subject, place: Place, variant: Variant) -> Answer:

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from llm_hoster.catalogue.app_dir import find_app_dir
+from llm_hoster.catalogue.app_names import GPU_TYPE
 from llm_hoster.catalogue.compiler import load_site
 from llm_hoster.catalogue.price import price_su
 from llm_hoster.catalogue.site import GpuType, Qos, Site
@@ -15,7 +16,7 @@ from llm_hoster.errors import ConfigError
 
 
 @click.command()
-@click.option("--gpu-type", required=True, help="Name of a GPU type in site.yml.")
+@click.option("--gpu-type", type=GPU_TYPE, required=True, help="Name of a GPU type in site.yml.")
 @click.option("--num-gpus", type=click.IntRange(min=1), required=True)
 @click.option("--cores", type=click.IntRange(min=0), help="Default: the cores that the form gives.")
 @click.option("--hours", type=click.FloatRange(min=0), required=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from llm_hoster.models_command.entry import Entry, Wishes, guess_name, make_entr
 from llm_hoster.models_command.hub_files import HubFiles
 from llm_hoster.models_command.model_files import FolderFiles, ModelFiles
 from llm_hoster.models_command.models_file import ModelsFile
-from llm_hoster.models_command.paths import find_paths, site_options
+from llm_hoster.models_command.paths import find_paths, json_option, site_options
 from llm_hoster.models_command.place import cheapest_place
 from llm_hoster.models_command.publication import Publication, read_publication
 from llm_hoster.models_command.readme_head import UNKNOWN_LICENCE
@@ -35,6 +36,7 @@ from llm_hoster.models_command.servable import require_servable
 @click.option("--group", help="The heading under which the form lists it.")
 @click.option("--good-for", help="What it is good for, in a few words.")
 @click.option("--licence", help="Its licence, in a few words.")
+@json_option
 @site_options
 def add(
     source: str,
@@ -43,6 +45,7 @@ def add(
     group: str | None,
     good_for: str | None,
     licence: str | None,
+    as_json: bool,
     site_path: Path | None,
     models_path: Path | None,
 ) -> None:
@@ -62,9 +65,15 @@ def add(
     config = f"{FOLDER}/{data_file_name(source, name)}"
     entry = make_entry(publication, architecture, config, wishes)
     catalogue = models_file.add(entry, data_file_text(publication), paths.site_path, paths.app_dir)
+    remarks = _remarks(publication, architecture, entry, catalogue)
+    if as_json:
+        written = {"name": name, "source": source, "models_file": str(paths.models_path)}
+        config_file = str(paths.models_path.parent / config)
+        click.echo(json.dumps(written | {"config_file": config_file, "remarks": remarks}, ensure_ascii=False))
+        return
     click.echo(f"{paths.models_path.parent / config}: written, from {' '.join(publication.read_from.values())}")
     click.echo(f"{paths.models_path}: has it now, at the end:\n{entry.yaml(2)}")
-    for line in _remarks(publication, architecture, entry, catalogue):
+    for line in remarks:
         click.echo(line)
 
 

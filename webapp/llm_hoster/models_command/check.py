@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import click
@@ -18,7 +19,7 @@ from llm_hoster.catalogue.models import ModelEntry
 from llm_hoster.catalogue.verdicts import read_configuration
 from llm_hoster.errors import ArchitectureError, LLMHosterError
 from llm_hoster.launch.configure import render_files
-from llm_hoster.models_command.paths import Paths, find_paths, site_options
+from llm_hoster.models_command.paths import Paths, find_paths, json_option, site_options
 from llm_hoster.models_command.place import cheapest_place
 
 PARSERS: Mapping[str, frozenset[str]] = {TOOL_OPTION: TOOL_PARSERS, REASONING_OPTION: REASONING_PARSERS}
@@ -40,8 +41,9 @@ class Examination:
 
 
 @click.command()
+@json_option
 @site_options
-def check(site_path: Path | None, models_path: Path | None) -> None:
+def check(as_json: bool, site_path: Path | None, models_path: Path | None) -> None:
     """Check every model of models.yml: one line each; exit 1 when something is wrong."""
     paths = find_paths(site_path, models_path)
     examinations = [_examine(model, paths) for model in load_models(paths.site, paths.site_path, paths.models_path)]
@@ -51,10 +53,13 @@ def check(site_path: Path | None, models_path: Path | None) -> None:
         _place(examinations, Catalogue.model_validate_json(files["catalogue.json"]))
     except LLMHosterError as error:
         rendering_fault = str(error)
-    for examination in examinations:
-        click.echo(examination.line())
-    if rendering_fault:
-        click.echo(f"The form cannot be written:\n{rendering_fault}")
+    if as_json:
+        models = [asdict(each) | {"is_right": not each.faults} for each in examinations]
+        click.echo(json.dumps({"models": models, "form_fault": rendering_fault or None}, ensure_ascii=False))
+    else:
+        click.echo("\n".join(examination.line() for examination in examinations))
+        if rendering_fault:
+            click.echo(f"The form cannot be written:\n{rendering_fault}")
     if rendering_fault or any(examination.faults for examination in examinations):
         sys.exit(1)
 

@@ -21,6 +21,7 @@ from llm_hoster.catalogue.verdicts import read_configuration
 from llm_hoster.errors import ArchitectureError
 from llm_hoster.models_command.paths import Paths, find_paths, site_options
 from llm_hoster.models_command.place import cheapest_place, longest_context
+from llm_hoster.text_table import text_table
 
 NOTHING = "-"
 
@@ -73,7 +74,7 @@ def list_models(as_json: bool, site_path: Path | None, models_path: Path | None)
     if as_json:
         click.echo(json.dumps([asdict(row) for row in rows], ensure_ascii=False))
     else:
-        click.echo("\n".join(_aligned(cells)))
+        click.echo(text_table(cells, numbers=NUMBERS))
 
 
 def _row(model: ModelEntry, catalogue: Catalogue, paths: Paths) -> Row:
@@ -113,15 +114,3 @@ def _fresh_catalogue(paths: Paths) -> Catalogue | None:
     except (OSError, ValidationError):
         return None
     return catalogue if is_fresh else None
-
-
-def _aligned(rows: list[list[str]]) -> list[str]:
-    widths = [max(len(row[column]) for row in rows) for column in range(len(HEAD))]
-    lines = []
-    for row in rows:
-        cells = [
-            cell.rjust(width) if column in NUMBERS else cell.ljust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        lines.append("  ".join(cells).rstrip())
-    return lines

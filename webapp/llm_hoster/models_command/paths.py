@@ -24,6 +24,10 @@ class Paths:
     site: Site
 
 
+def json_option(command: F) -> F:
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON alone; other words go to stderr.")(command)
+
+
 def site_options(command: F) -> F:
     site = click.option(
         "--site", "site_path", type=click.Path(path_type=Path), help="Default: config/site.yml of the app."

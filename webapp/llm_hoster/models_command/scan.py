@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,7 @@ from llm_hoster.models_command.data_file import data_file_text
 from llm_hoster.models_command.entry import Entry, Wishes, guess_name, make_entry
 from llm_hoster.models_command.folder_walk import Walk
 from llm_hoster.models_command.model_files import FolderFiles
+from llm_hoster.models_command.paths import json_option
 from llm_hoster.models_command.publication import read_publication
 from llm_hoster.models_command.servable import require_servable
 from llm_hoster.models_command.shared_file import WORLD_READABLE, write_shared
@@ -39,7 +41,8 @@ class FoundModels:
 @click.option(
     "--output", type=click.Path(path_type=Path), required=True, help="The file that site.yml names as found_models."
 )
-def scan(folder: str, output: Path) -> None:
+@json_option
+def scan(folder: str, output: Path, as_json: bool) -> None:
     """Look for models below FOLDER, which may begin with $VARIABLE, and write them to a file that everybody may read.
 
     A model is a folder with config.json and *.safetensors. Runs as a job on a node: see deploy/scan-models.sbatch.
@@ -50,10 +53,15 @@ def scan(folder: str, output: Path) -> None:
     walk = Walk()
     found = _read_all(list(walk.model_folders(root)), output)
     for line in [*walk.unread, *found.left_out]:
-        click.echo(line)
+        click.echo(line, err=as_json)
     if not found.entries:
         raise ConfigError(f"{root}: holds no model that can be served. {output} stays as it is.")
     _write(found, root, output)
+    if as_json:
+        models = [{"name": entry.name, "source": entry.source} for entry in found.entries]
+        left_out = {"unread": walk.unread, "left_out": found.left_out}
+        click.echo(json.dumps({"output": str(output), "models": models} | left_out, ensure_ascii=False))
+        return
     for entry in found.entries:
         click.echo(f"{entry.name}: {entry.source}")
     click.echo(f"{output}: {len(found.entries)} models. Next: found_models in site.yml, then llm-hoster configure")

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import requests
 
+from llm_hoster.engine.job.own_jobs import OwnJobs
 from llm_hoster.errors import SessionError
 from llm_hoster.own_sessions import OwnSession
 
@@ -30,6 +31,10 @@ class Standing:
     report: Mapping[str, Any] | None = None
     problem: str | None = None
 
+    @property
+    def has_ended(self) -> bool:
+        return self.condition == "ended"
+
     def document(self) -> dict[str, Any]:
         """Give it for --json."""
         return {
@@ -42,9 +47,10 @@ class Standing:
         }
 
 
-def standing_of(session: OwnSession) -> Standing:
+def standing_of(session: OwnSession, jobs: OwnJobs | None = None) -> Standing:
+    """`jobs` are those of Slurm's queue, where they are known: of a session that never began, only they tell."""
     outcome = session.outcome
-    if session.has_ended or not (outcome or session.is_on_a_card):
+    if session.has_ended or not (outcome or _may_begin(session, jobs)):
         return Standing(session, "ended", outcome)
     if session.endpoint is None:
         return Standing(session, "beginning" if outcome else "waiting", outcome)
@@ -54,6 +60,13 @@ def standing_of(session: OwnSession) -> Standing:
         if session.is_silent:
             return Standing(session, "ended", outcome, problem=str(error))
         return Standing(session, "silent", outcome, problem=str(error))
+
+
+def _may_begin(session: OwnSession, jobs: OwnJobs | None) -> bool:
+    """The portal's record of one that was deleted while it waited is gone, and so is a job that was cancelled."""
+    if session.is_of_command_line and jobs is not None:
+        return session.id in jobs
+    return session.is_on_a_card
 
 
 def _ask(session: OwnSession) -> Mapping[str, Any]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from llm_hoster.engine.record.state import SERVING
+from llm_hoster.own_sessions import model_of
 from llm_hoster.status_command.standing import Standing
 
 CONDITIONS = {
@@ -41,9 +42,8 @@ def seconds_in_words(seconds: float) -> str:
 def _model(standing: Standing) -> str:
     if standing.report is not None:
         return clean(f"{standing.report['engine']['model']['title']} on {standing.report['gpu_title']}")
-    context = standing.session.staged().get("context")
-    values = context if isinstance(context, dict) else {}
-    return clean(f"{values.get('typed_model') or values.get('model')} on {values.get('gpu_type')}")
+    values = standing.session.context()
+    return clean(f"{model_of(values)} on {values.get('gpu_type')}")
 
 
 def _lines(standing: Standing) -> Iterator[tuple[str, str]]:

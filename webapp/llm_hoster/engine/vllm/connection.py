@@ -10,13 +10,14 @@ from __future__ import annotations
 import contextlib
 import select
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from http.client import HTTPException
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from urllib3 import BaseHTTPResponse, HTTPConnectionPool
 from urllib3.connection import HTTPConnection
-from urllib3.exceptions import NewConnectionError, TimeoutError
+from urllib3.exceptions import NewConnectionError, ProtocolError, TimeoutError
 
 CONNECT_TIMEOUT_S = 5.0
 
@@ -27,6 +28,20 @@ class EngineConnection(HTTPConnection):
     def __init__(self, *args: Any, socket_path: str, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.socket_path = socket_path
+        self._pieces: list[bytes] | None = None
+
+    def request(self, *args: Any, **kwargs: Any) -> None:
+        """Send head and body at once: vLLM is woken once, and we let the other threads run once."""
+        self._pieces = []
+        super().request(*args, **kwargs)
+        pieces, self._pieces = self._pieces, None
+        super().send(b"".join(pieces))
+
+    def send(self, data: Any) -> None:
+        if self._pieces is None:
+            super().send(data)
+        else:
+            self._pieces.append(data)
 
     def _new_conn(self) -> socket.socket:
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -51,6 +66,15 @@ class EnginePool(HTTPConnectionPool):
         )
 
 
+@contextlib.contextmanager
+def garbage_as_protocol_error() -> Iterator[None]:
+    """Raise urllib3's error for what is not HTTP also where urllib3 lets Python's pass, as for a chunk of -5 bytes."""
+    try:
+        yield
+    except (HTTPException, ValueError, OverflowError) as error:
+        raise ProtocolError("the answer is not HTTP", error) from error
+
+
 class Call:
     """One request that another thread may abort, also while nobody has begun to answer it."""
 
@@ -64,7 +88,10 @@ class Call:
     def send(self, method: str, path: str, *, body: bytes | None, headers: Mapping[str, str]) -> None:
         """Send the request; raise urllib3's HTTPError or an OSError where vLLM is not there."""
         headers = {**headers, "Connection": "close"}
-        self._connection.request(method, path, body=body, headers=headers, preload_content=False, decode_content=False)
+        options = {"preload_content": False, "decode_content": False}
+        # Who answers and hangs up before all is read, as vLLM does at a path that it does not have, has an answer.
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            self._connection.request(method, path, body=body, headers=headers, **options)
         # The connection forgets its socket when the answer's head has come; abort needs it until the end.
         self._socket = self._connection.sock
         if self._is_aborted:
@@ -75,8 +102,28 @@ class Call:
         if client is not None and not self._wait_for_answer(client):
             self.close()
             return None
-        self._response = self._connection.getresponse()
-        return self._response
+        with garbage_as_protocol_error():
+            answer = self._response = self._connection.getresponse()
+        # One who dies while the head is sent leaves neither of them.
+        has_length = "Content-Length" in answer.headers if answer.chunked else answer.length_remaining is not None
+        if has_length == answer.chunked:
+            raise ProtocolError("the answer does not say where it ends, or says it twice")
+        return answer
+
+    @property
+    def open_socket(self) -> socket.socket:
+        assert self._socket is not None  # noqa: S101 - send comes first
+        return self._socket
+
+    def read_ahead(self) -> bytes:
+        """Take what of the body came with the head. Nothing but `open_socket` has the rest."""
+        self.open_socket.setblocking(False)
+        reader = cast(Any, self._response)._fp.fp  # Neither urllib3 nor http.client lends it otherwise.
+        return bytes(reader.read1(len(reader.peek())))
+
+    @property
+    def is_aborted(self) -> bool:
+        return self._is_aborted
 
     def abort(self) -> None:
         """End the request from any thread: whoever reads sees the end at once, and vLLM stops generating."""

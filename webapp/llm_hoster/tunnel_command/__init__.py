@@ -1,0 +1,1 @@
+"""`llm-hoster tunnel`: a session's endpoint on a laptop, through the cluster's login node."""
