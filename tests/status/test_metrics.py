@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,8 +19,12 @@ from llm_hoster.status.gauges import Gauges
 from llm_hoster.status.gpu import Gpu
 from llm_hoster.status.metrics import session_metrics
 from llm_hoster.status.report import make_report
+from llm_hoster.usage.figures import RequestFigures
+from llm_hoster.usage.recorder import Recorder
+from llm_hoster.usage.tokens import Tokens
 from tests.gateway.small_upstream import SmallUpstream
 from tests.live_engine import LiveEngine
+from tests.usage.records import made
 from tests.web_session import API_KEY, MakeClient, MakeSettings, ready_state
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
@@ -41,9 +47,11 @@ def parsed(text: str) -> dict[str, dict[tuple[str, ...], float]]:
     return found
 
 
-def metrics_of(settings: WebSettings, state: State = READY, gpus: tuple[Gpu, ...] = GPUS) -> dict[str, Any]:
+def metrics_of(
+    settings: WebSettings, state: State = READY, gpus: tuple[Gpu, ...] = GPUS, requests: Any = None
+) -> dict[str, Any]:
     report = make_report(settings, state, Gauges(None, gpus), settings.started_at + 1800)
-    return parsed(session_metrics(report))
+    return parsed(session_metrics(report, *filter(None, [requests])))
 
 
 def test_our_own_figures(make_settings: MakeSettings) -> None:
@@ -82,10 +90,65 @@ def test_what_is_not_known_yet_has_no_figure(make_settings: MakeSettings) -> Non
     assert "llm_hoster_ready_after_seconds" not in metrics_of(make_settings(state=READY), ready_state(model=MODEL))
 
 
-def test_the_documentation_explains_each_of_our_figures(make_settings: MakeSettings) -> None:
+def test_the_documentation_explains_each_of_our_figures(make_settings: MakeSettings, recorder: Recorder) -> None:
     page = (REPOSITORY / "docs" / "monitoring.md").read_text()
     explained = re.findall(r"^\| `(llm_hoster_\w+)` \|", page, re.MULTILINE)
-    assert set(explained) == set(metrics_of(make_settings(state=READY)))
+    figures = RequestFigures(recorder)
+    ask_and_be_refused(recorder)
+    found = set(metrics_of(make_settings(state=READY), requests=figures))
+    assert set(explained) == {re.sub(r"_(bucket|sum|count)$", "", name) for name in found}
+
+
+def ask_and_be_refused(recorder: Recorder) -> None:
+    opened = recorder.begin(made(key_name="Ada", is_stream=True))
+    opened.settle(200, tokens=Tokens(5, 4, 3), first_byte_at=time.monotonic())
+    recorder.begin(made(key_name="Ada"))
+    recorder.refuse(made(status=429, error_code="rate_limit_exceeded"))
+
+
+def test_the_figures_of_requests(make_settings: MakeSettings, recorder: Recorder) -> None:
+    figures = RequestFigures(recorder)
+    ask_and_be_refused(recorder)
+    found = metrics_of(make_settings(state=READY), requests=figures)
+
+    assert found["llm_hoster_requests_total"] == {("Ada", "tiny", "/v1/completions", "200"): 1}
+    assert found["llm_hoster_tokens_total"] == {
+        ("Ada", "prompt", "tiny"): 5, ("Ada", "cached", "tiny"): 4, ("Ada", "completion", "tiny"): 3,
+    }  # fmt: skip
+    assert found["llm_hoster_requests_running"] == {("Ada",): 1}
+    assert found["llm_hoster_refused_total"] == {("rate_limit_exceeded",): 1}
+    assert found["llm_hoster_request_seconds_count"] == {(): 1}
+    assert found["llm_hoster_first_byte_seconds_bucket"][("+Inf",)] == 1
+    assert not [name for name in found if name.endswith("_created")]
+
+
+def test_there_are_only_so_many_series(make_settings: MakeSettings, recorder: Recorder) -> None:
+    """Names of models come from whoever asks, and names of keys from the owner, who may have hundreds."""
+    figures = RequestFigures(recorder)
+    for number in range(200):
+        recorder.begin(made(key_name=f"key {number}", model=f"model {number}")).settle(404)
+        recorder.begin(made(key_name=f"key {number}", model=f"model {number}")).settle(200)
+        recorder.begin(made(key_name=f"key {number}"))
+    found = metrics_of(make_settings(state=READY), requests=figures)
+
+    assert {labels[0] for labels in found["llm_hoster_requests_total"]} == {f"key {each}" for each in range(50)} | {
+        "other"
+    }
+    assert {labels[1] for labels in found["llm_hoster_requests_total"] if labels[3] == "404"} == {"other"}
+    assert len({labels[1] for labels in found["llm_hoster_requests_total"]}) == 21
+    assert sum(found["llm_hoster_requests_total"].values()) == 400
+    assert found["llm_hoster_requests_running"][("other",)] == 150
+
+
+def test_prometheus_own_program_finds_nothing_wrong_with_ours(make_settings: MakeSettings, recorder: Recorder) -> None:
+    figures = RequestFigures(recorder)
+    ask_and_be_refused(recorder)
+    settings = make_settings(state=READY)
+    report = make_report(settings, READY, Gauges(None, GPUS), settings.started_at + 1800)
+    checked = subprocess.run(
+        ["promtool", "check", "metrics"], input=session_metrics(report, figures), text=True, capture_output=True
+    )
+    assert (checked.returncode, checked.stdout, checked.stderr) == (0, "", "")
 
 
 @pytest.fixture

@@ -39,9 +39,10 @@ class SessionCollector(Collector):
         yield from _gpu_figures(report.gauges.gpus)
 
 
-def session_metrics(report: Report) -> str:
+def session_metrics(report: Report, *others: Collector) -> str:
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(SessionCollector(report))
+    for collector in (SessionCollector(report), *others):
+        registry.register(collector)
     return generate_latest(registry).decode()
 
 

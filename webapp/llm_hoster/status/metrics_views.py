@@ -9,26 +9,30 @@ from typing import cast
 from flask import Blueprint, Flask, Response, current_app, jsonify, render_template, request
 
 from llm_hoster.access.login import is_owner
-from llm_hoster.current import current_engine_state, current_settings
-from llm_hoster.gateway.key import require_key
+from llm_hoster.current import current_engine_state, current_gate, current_settings
+from llm_hoster.gateway.key import require_owners_key
 from llm_hoster.settings import WebSettings
 from llm_hoster.status.gauges import GaugeReader, Gauges
 from llm_hoster.status.metrics import CONTENT_TYPE, session_metrics
 from llm_hoster.status.report import Report, make_report
+from llm_hoster.usage.figures import RequestFigures
+from llm_hoster.usage.recorder import Recorder
 
 bp = Blueprint("metrics", __name__)
 
 EXTENSION = "llm_hoster_gauges"
+REQUESTS = "llm_hoster_requests"
 
 
-def init_app(app: Flask, settings: WebSettings) -> None:
+def init_app(app: Flask, settings: WebSettings, recorder: Recorder) -> None:
     app.extensions[EXTENSION] = GaugeReader(settings.socket_path)
+    app.extensions[REQUESTS] = RequestFigures(recorder)
     app.register_blueprint(bp)
     app.context_processor(lambda: {"session_gauges": read_gauges})
 
 
 def read_gauges() -> Gauges:
-    return _reader().read()
+    return gauge_reader().read()
 
 
 @bp.get("/gauges")
@@ -41,9 +45,11 @@ def gauges() -> str:
 def metrics() -> Response:
     """Give vLLM's figures as they are, and ours after them."""
     _require_owner()
-    text = _reader().metrics_text()
+    text = gauge_reader().metrics_text()
     separator = "" if not text or text.endswith("\n") else "\n"
-    return Response(f"{text}{separator}{session_metrics(_report())}", content_type=CONTENT_TYPE)
+    return Response(
+        f"{text}{separator}{session_metrics(_report(), current_app.extensions[REQUESTS])}", content_type=CONTENT_TYPE
+    )
 
 
 @bp.get("/status.json")
@@ -63,10 +69,9 @@ def _require_owner() -> None:
 
     A guest's key is not for these: they tell what runs here, what it costs, and where the log lies.
     """
-    settings = current_settings()
-    if not is_owner(settings, request):
-        require_key(settings, request)
+    if not is_owner(current_settings(), request):
+        require_owners_key(current_gate(), request)
 
 
-def _reader() -> GaugeReader:
+def gauge_reader() -> GaugeReader:
     return cast(GaugeReader, current_app.extensions[EXTENSION])
