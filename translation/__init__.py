@@ -1,0 +1,1 @@
+"""Development's tool for the languages of the pages: it collects their sentences, and compiles the translations."""
