@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from llm_hoster.chat.conversation import CUT_OFF, ConversationStore
-from llm_hoster.chat.message import Message, messages_for_engine, title_of
+from llm_hoster.chat.conversation import ConversationStore
+from llm_hoster.chat.engine_request import messages_for_engine
+from llm_hoster.chat.message import Message, title_of
 
 OpenStore = Callable[[], ConversationStore]
 
@@ -30,6 +31,13 @@ def open_store(tmp_path: Path) -> Iterator[OpenStore]:
         store.close()
 
 
+def ask(store: ConversationStore, conversation: str, text: str) -> None:
+    """Go on after what is shown."""
+    before = store.messages(conversation, "owner")
+    question = Message(conversation, "user", text, parent_id=before[-1].id if before else None)
+    store.add_turn(question, Message(conversation, "assistant", "x"), "owner")
+
+
 def test_the_file_can_be_read_by_its_owner_alone(open_store: OpenStore) -> None:
     path = open_store().path
 
@@ -42,30 +50,53 @@ def test_a_turn_is_there_after_a_restart_with_all_that_is_known_of_it(open_store
                     finish_reason="stop", completion_tokens=3, first_token_s=0.5, total_s=1.5)  # fmt: skip
     question = Message("c", "user", "Hello\0 \N{PILE OF POO} \N{RIGHT-TO-LEFT OVERRIDE}")
     store = open_store()
-    store.add_turn(question, reply)
+    store.add_turn(question, reply, "owner")
     store.close()
 
     again = open_store()
 
-    assert again.messages("c") == [question, reply]
-    assert [conversation.title for conversation in again.conversations()] == [title_of(question.content)]
-
-
-def test_a_reply_that_a_killed_process_left_running_is_failed_with_what_came(open_store: OpenStore) -> None:
-    open_store().add_turn(Message("c", "user", "Hello"), Message("c", "assistant", "Half", state="running"))
-
-    reply = open_store().messages("c")[1]
-
-    assert (reply.content, reply.state, reply.failure) == ("Half", "failed", CUT_OFF)
+    assert again.messages("c", "owner") == [question, reply]
+    assert [conversation.title for conversation in again.conversations("owner")] == [title_of(question.content)]
 
 
 def test_the_last_used_conversation_comes_first(open_store: OpenStore) -> None:
     store = open_store()
     for conversation in ("a", "b", "a"):
-        store.add_turn(Message(conversation, "user", conversation), Message(conversation, "assistant", "x"))
+        ask(store, conversation, conversation)
 
-    assert [conversation.id for conversation in store.conversations()] == ["a", "b"]
-    assert [message.content for message in store.messages("a")] == ["a", "x", "a", "x"]
+    assert [conversation.id for conversation in store.conversations("owner")] == ["a", "b"]
+    assert [message.content for message in store.messages("a", "owner")] == ["a", "x", "a", "x"]
+
+
+def test_pages_of_the_list_have_each_chat_once_also_where_times_are_equal(open_store: OpenStore) -> None:
+    store = open_store()
+    for letter in "abcdefgh":
+        ask(store, letter, letter)
+    with store.file.transaction() as database:
+        database.execute("UPDATE conversations SET updated_at = 7.0 WHERE id < 'g'")
+    for letter in "bd":
+        store.change(letter, "owner", {"pinned": True})
+    seen: list[str] = []
+    page = store.conversations("owner", limit=3)
+    while page:
+        seen += [each.id for each in page]
+        page = store.conversations("owner", limit=3, after=page[-1])
+
+    assert seen == list("dbhgfeca")
+
+
+def test_everybody_has_conversations_of_ones_own(open_store: OpenStore) -> None:
+    store = open_store()
+    reply = Message("c", "assistant", "Hi")
+    store.add_turn(Message("c", "user", "Hello"), reply, "owner")
+
+    with pytest.raises(LookupError):
+        store.add_turn(Message("c", "user", "Mine"), Message("c", "assistant", "x"), "key-1")
+
+    assert store.conversations("key-1") == store.messages("c", "key-1") == []
+    assert store.find_conversation("c", "key-1") is store.find_message(reply.id, "key-1") is None
+    assert store.find_message(reply.id, "owner") == reply
+    assert [message.content for message in store.messages("c", "owner")] == ["Hello", "Hi"]
 
 
 def test_a_file_system_that_gives_no_locks_is_written_all_the_same(open_store: OpenStore) -> None:
@@ -76,11 +107,11 @@ def test_a_file_system_that_gives_no_locks_is_written_all_the_same(open_store: O
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
         assert holder.stdin is not None and holder.stdout is not None
         holder.stdout.readline()
-        store.add_turn(Message("c", "user", "Hello"), Message("c", "assistant", "Hi"))
+        store.add_turn(Message("c", "user", "Hello"), Message("c", "assistant", "Hi"), "owner")
         holder.stdin.write(b"\n")
         holder.stdin.flush()
 
-    assert [message.content for message in store.messages("c")] == ["Hello", "Hi"]
+    assert [message.content for message in store.messages("c", "owner")] == ["Hello", "Hi"]
 
 
 def test_a_path_may_hold_what_an_address_may_not(tmp_path: Path) -> None:
@@ -92,12 +123,12 @@ def test_a_path_may_hold_what_an_address_may_not(tmp_path: Path) -> None:
 
 def test_nothing_is_half_written_when_a_write_fails(open_store: OpenStore) -> None:
     store = open_store()
-    message = Message("c", "user", "Hello")
+    question = Message("c", "user", "Hello")
 
     with pytest.raises(sqlite3.IntegrityError):
-        store.add_turn(message, message)
+        store.add_turn(question, Message("c", "assistant", "Hi", id=question.id), "owner")
 
-    assert store.conversations() == []
+    assert store.conversations("owner") == []
 
 
 @pytest.mark.parametrize(("roles", "told"), [
@@ -108,7 +139,7 @@ def test_nothing_is_half_written_when_a_write_fails(open_store: OpenStore) -> No
 def test_a_question_without_a_reply_is_not_told_to_the_model(roles: list[tuple[str, str]], told: list[str]) -> None:
     messages = [Message("c", role, content) for role, content in roles]  # type: ignore[arg-type]
 
-    assert [message["content"] for message in messages_for_engine(messages)] == told
+    assert [message["content"] for message in messages_for_engine(messages, lambda message: message.content)] == told
 
 
 @pytest.mark.parametrize(("text", "title"), [("  Two\nlines ", "Two lines"), ("x" * 61, "x" * 59 + "…"), ("ü", "ü")])

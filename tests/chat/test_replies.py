@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -10,14 +11,18 @@ from pathlib import Path
 
 import pytest
 
+from llm_hoster.api_keys.api_key import owner_key
 from llm_hoster.chat.conversation import ConversationStore
 from llm_hoster.chat.failure import ENDED
 from llm_hoster.chat.replies import Replies
+from llm_hoster.chat.turn import next_turn
 from llm_hoster.status.engine_notice import not_ready
+from llm_hoster.usage.recorder import Recorder, make_recorder
 from tests.gateway.small_upstream import SmallUpstream
 from tests.live_engine import wait_for
 from tests.saved_chats import read_saved
-from tests.web_session import MakeSettings, WebServer, ready_state
+from tests.usage.records import audit_lines
+from tests.web_session import API_KEY, MakeSettings, WebServer, ready_state
 
 
 @pytest.fixture
@@ -47,52 +52,66 @@ def store(tmp_path: Path) -> Iterator[ConversationStore]:
 
 
 def test_nobody_is_told_of_an_end_that_is_not_on_disk(
-    make_settings: MakeSettings, store: ConversationStore, engine: Path
+    make_settings: MakeSettings, store: ConversationStore, engine: Path, recorder: Recorder
 ) -> None:
-    replies = Replies(make_settings(state=ready_state(), engine=engine), store)
+    replies = Replies(make_settings(state=ready_state(), engine=engine), store, recorder)
     found = []
     for _ in range(20):
-        _, reply = replies.start("c", "Hello?")
+        reply = replies.start(next_turn("c", store.messages("c", "owner"), "Hello?"), owner_key(API_KEY))
         told = next(event for event in reply.read(0, heartbeat_s=5.0) if event is not None)
         found.append((told.name, read_saved(store.path, "SELECT state FROM messages WHERE id = ?", reply.id)))
 
     assert found == [("done", [("failed",)])] * 20
 
 
-def test_an_engine_that_takes_no_questions_is_not_called_silent(
-    make_settings: MakeSettings, store: ConversationStore
+def test_what_was_asked_in_the_page_is_in_the_audit_log_where_the_site_wants_it(
+    make_settings: MakeSettings, store: ConversationStore, engine: Path
 ) -> None:
-    replies = Replies(make_settings(state=ready_state()), store)
-    _, reply = replies.start("c", "Hello?")
+    settings = make_settings(state=ready_state(), engine=engine, audit_prompts=True)
+    with contextlib.closing(make_recorder(settings)) as recorder:
+        turn = next_turn("c", [], "gooseberry")
+        reply = Replies(settings, store, recorder).start(turn, owner_key(API_KEY))
+        list(reply.read(0, heartbeat_s=5.0))
+        wait_for(lambda: bool(audit_lines(settings)), "it is recorded")
+
+    (line,) = audit_lines(settings)
+    assert (line["route"], json.loads(line["prompt"])["messages"][-1]["content"]) == ("chat", "gooseberry")
+
+
+def test_an_engine_that_takes_no_questions_is_not_called_silent(
+    make_settings: MakeSettings, store: ConversationStore, recorder: Recorder
+) -> None:
+    replies = Replies(make_settings(state=ready_state()), store, recorder)
+    reply = replies.start(next_turn("c", store.messages("c", "owner"), "Hello?"), owner_key(API_KEY))
     list(reply.read(0, heartbeat_s=5.0))
-    assert store.messages("c")[-1].failure == not_ready(ready_state()).message
+    assert store.messages("c", "owner")[-1].failure == not_ready(ready_state()).message
 
 
 def test_an_engine_that_has_died_refuses_nothing(
-    make_settings: MakeSettings, store: ConversationStore, short_dir: Path
+    make_settings: MakeSettings, store: ConversationStore, short_dir: Path, recorder: Recorder
 ) -> None:
     body = b'{"error":{"message":"EngineCore encountered an issue. See stack trace (above) for the root cause."}}'
     head = b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: %d\r\n\r\n" % len(body)
     upstream = SmallUpstream(short_dir / "engine.sock", head + body)
-    replies = Replies(make_settings(state=ready_state(), engine=short_dir / "engine.sock"), store)
-    _, reply = replies.start("c", "Hello?")
+    replies = Replies(make_settings(state=ready_state(), engine=short_dir / "engine.sock"), store, recorder)
+    reply = replies.start(next_turn("c", store.messages("c", "owner"), "Hello?"), owner_key(API_KEY))
     list(reply.read(0, heartbeat_s=5.0))
-    assert store.messages("c")[-1].failure == ENDED
+    assert store.messages("c", "owner")[-1].failure == ENDED
     upstream.close()
 
 
 @pytest.mark.parametrize(("reason", "state"), [("stop", "done"), ("abort", "failed")])
 def test_a_reply_that_an_ending_engine_has_cut_off_is_not_done(
-    make_settings: MakeSettings, store: ConversationStore, short_dir: Path, reason: str, state: str
+    make_settings: MakeSettings, store: ConversationStore, recorder: Recorder, short_dir: Path, reason: str, state: str
 ) -> None:
     chunk = f'{{"choices":[{{"delta":{{"content":"Hel"}},"finish_reason":"{reason}"}}]}}'
     body = f"data: {chunk}\n\ndata: [DONE]\n\n".encode()
     head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: %d\r\n\r\n" % len(body)
     upstream = SmallUpstream(short_dir / "engine.sock", head + body)
-    replies = Replies(make_settings(state=ready_state(), engine=short_dir / "engine.sock"), store)
-    _, reply = replies.start("c", "Hello?")
+    replies = Replies(make_settings(state=ready_state(), engine=short_dir / "engine.sock"), store, recorder)
+    reply = replies.start(next_turn("c", store.messages("c", "owner"), "Hello?"), owner_key(API_KEY))
     assert [event.name for event in reply.read(0, heartbeat_s=5.0) if event is not None][-1] == "done"
-    assert (store.messages("c")[-1].state, store.messages("c")[-1].content) == (state, "Hel")
+    assert (store.messages("c", "owner")[-1].state, store.messages("c", "owner")[-1].content) == (state, "Hel")
     upstream.close()
 
 
@@ -111,12 +130,6 @@ def test_what_was_shown_is_there_after_a_kill(make_server: Callable[..., WebServ
         assert any("Where?" in line for line in lines)
         upstream.go_on(b"%x\r\n%b\r\n" % (len(event), event))
         assert any("river" in line for line in lines)
-        history = server.settings.data_dir / "history" / "session-1.sqlite3"
-        journal = history.with_name(f"{history.name}-journal")
-        query = "SELECT content FROM messages WHERE role = 'assistant'"
-        wait_for(
-            lambda: read_saved(history, query) == [("river mountain",)] and journal.stat().st_size == 0, "it is saved"
-        )
         server.kill()
     assert upstream.is_hung_up.wait(10)
 

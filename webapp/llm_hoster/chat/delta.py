@@ -37,16 +37,25 @@ def parse_event(data: bytes) -> Delta:
     document = json.loads(data)
     if "error" in document:
         error = document["error"]
-        return Delta(error=str(error.get("message", error) if isinstance(error, dict) else error))
+        return Delta(error=whole(str(error.get("message", error) if isinstance(error, dict) else error)))
     choices = document.get("choices") or [{}]
     delta = choices[0].get("delta") or {}
     return Delta(
-        content=delta.get("content") or "",
-        reasoning=delta.get("reasoning") or delta.get("reasoning_content") or "",
+        content=whole(delta.get("content") or ""),
+        reasoning=whole(delta.get("reasoning") or delta.get("reasoning_content") or ""),
         tool_calls=tuple(delta.get("tool_calls") or ()),
         finish_reason=choices[0].get("finish_reason"),
         usage=document.get("usage"),
     )
+
+
+def whole(text: str) -> str:
+    """Half of a pair of surrogates, which JSON can hold, can neither be saved nor shown."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text
 
 
 def merge_tool_calls(calls: list[dict[str, Any]], pieces: Iterable[dict[str, Any]]) -> None:
@@ -56,5 +65,5 @@ def merge_tool_calls(calls: list[dict[str, Any]], pieces: Iterable[dict[str, Any
         while len(calls) <= index:
             calls.append({"name": "", "arguments": ""})
         function = piece.get("function") or {}
-        calls[index]["name"] += function.get("name") or ""
-        calls[index]["arguments"] += function.get("arguments") or ""
+        for name in ("name", "arguments"):
+            calls[index][name] += whole(function.get(name) or "")

@@ -2,28 +2,39 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
 import sqlite3
 import threading
 from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import replace
 
 from urllib3.exceptions import HTTPError as UpstreamError
 from urllib3.exceptions import ReadTimeoutError
 
+from llm_hoster.api_keys.api_key import ApiKey
 from llm_hoster.chat import failure
 from llm_hoster.chat.conversation import ConversationStore
+from llm_hoster.chat.conversation_settings import ConversationSettings
+from llm_hoster.chat.cut import Cuts
 from llm_hoster.chat.delta import parse_stream
-from llm_hoster.chat.message import Message, messages_for_engine
+from llm_hoster.chat.engine_request import engine_request
+from llm_hoster.chat.question_content import content_reader, documents_for
+from llm_hoster.chat.receipt import Receipt
 from llm_hoster.chat.reply import Reply
+from llm_hoster.chat.titles import Titles
+from llm_hoster.chat.turn import Turn
 from llm_hoster.engine.vllm.connection import Call
 from llm_hoster.errors import HTTPError
-from llm_hoster.gateway.forward import ABORTED
+from llm_hoster.gateway.admission import Place
+from llm_hoster.gateway.routes import ABORTED
 from llm_hoster.gateway.successor import open_call
 from llm_hoster.settings import WebSettings
 from llm_hoster.status.engine_notice import engine_state, not_ready
+from llm_hoster.usage.recorder import Recorder
 
-SAVE_INTERVAL_S = 0.5
 SILENCE_TIMEOUT_S = 600.0
 KEPT_FINISHED = 50  # A reader that reconnects finds its events; older replies are read from disk.
 CHUNK_BYTES = 65536
@@ -34,57 +45,90 @@ log = logging.getLogger(__name__)
 class Replies:
     """All methods may be called from any thread."""
 
-    def __init__(self, settings: WebSettings, store: ConversationStore) -> None:
+    def __init__(self, settings: WebSettings, store: ConversationStore, recorder: Recorder) -> None:
         self._settings = settings
         self._store = store
+        self._recorder = recorder
         self._lock = threading.Lock()
         self._replies: OrderedDict[str, Reply] = OrderedDict()
         self._calls: dict[str, Call] = {}
+        self.titles = Titles(settings, store, recorder)
 
-    def start(self, conversation_id: str, text: str) -> tuple[Message, Reply]:
+    def start(self, turn: Turn, visitor: ApiKey, *places: Place | None) -> Reply:
         """
-        Ask the model. The engine begins before the question is on disk: writing that takes as long as the first token.
+        Ask the model that each of the turn's replies names, or else the base model; give the first reply.
 
-        Raises HTTPError when the conversation has a running reply, or the disk takes no more.
+        The engine begins before the turn is written. `places`, one for each reply, are given back at its end. Raises
+        HTTPError when the conversation has a running reply or is another person's, or the disk takes no more, and
+        AttachmentError for a file that the model cannot be given.
         """
-        question = Message(conversation_id, "user", text)
-        state = engine_state(self._settings)
-        model = state.model.name
-        reply = Reply(Message(conversation_id, "assistant", state="running", model=model))
-        earlier = self._store.messages(conversation_id)
-        with self._lock:
-            if self._running_in(conversation_id) is not None:
-                raise HTTPError(
-                    409, "A reply is still being written here. Wait for its end, or stop it first.", code="busy"
-                )
-            self._replies[reply.id] = reply
-            self._calls[reply.id] = open_call(self._settings, state, silence_timeout_s=SILENCE_TIMEOUT_S)
-            self._forget_old()
-        body = {
-            "model": model,
-            "messages": messages_for_engine([*earlier, question]),
-            "stream": True,
-            "stream_options": {"include_usage": True},
-        }
-        written = threading.Event()
-        arguments = (reply, json.dumps(body).encode(), written)
-        threading.Thread(target=self._generate, args=arguments, name=f"reply-{reply.id[:8]}", daemon=True).start()
         try:
-            self._store.add_turn(question, reply.message)
-        except sqlite3.Error as error:
-            self.stop(reply.id)
+            return self._start(turn, visitor, places)[0]
+        except BaseException:
+            for place in places:
+                if place is not None:
+                    place.release()
+            raise
+
+    def _start(self, turn: Turn, visitor: ApiKey, places: Sequence[Place | None]) -> list[Reply]:
+        state = engine_state(self._settings)
+        for message in turn.replies:
+            message.model = message.model or state.model.name
+        # Before anything is begun: a file may be lost, or be one that this model cannot read.
+        settings = self._settings_of(turn.reply.conversation_id, visitor.id)
+        read = self._read_part(turn, visitor.id)
+        documents = documents_for(self._settings, state, visitor.id, read)
+        for message in turn.replies:
+            message.sources = documents.sources if documents else []
+        request = engine_request(read, settings, content_reader(self._settings, state, visitor.id, read, documents))
+        replies = [Reply(message, visitor.id, self._store.write_shown) for message in turn.replies]
+        with self._lock:
+            if self._running_in(turn.reply.conversation_id, visitor.id) is not None:
+                raise HTTPError(
+                    409, "A reply is still being written in this chat. Wait for its end, or stop it first.", code="busy"
+                )
+            for reply in replies:
+                self._replies[reply.id] = reply
+                self._calls[reply.id] = open_call(self._settings, state, silence_timeout_s=SILENCE_TIMEOUT_S)
+            self._forget_old()
+        self.titles.postpone(turn.reply.conversation_id)
+        written = threading.Event()
+        for reply, place in itertools.zip_longest(replies, places):
+            body = {"model": reply.message.model} | request
+            if place is not None and place.priority != 0:
+                body["priority"] = place.priority
+            question_bytes = json.dumps(body).encode()
+            receipt = Receipt(self._recorder, reply, visitor, question_bytes, is_ours=state.successor is None)
+            arguments = (reply, turn, visitor, receipt, question_bytes, written, place)
+            threading.Thread(target=self._generate, args=arguments, name=f"reply-{reply.id[:8]}", daemon=True).start()
+        try:
+            turn.write(self._store, visitor.id)
+        except (sqlite3.Error, LookupError) as error:
+            for reply in replies:
+                self.stop(reply.id, visitor.id)
             written.set()
+            if isinstance(error, LookupError):
+                raise HTTPError(404, "There is no such conversation in this session.", code="not_found") from error
             raise HTTPError(507, f"The message could not be saved ({error}).", code="not_saved") from error
         written.set()
-        threading.Thread(target=self._save_while_running, args=(reply,), daemon=True).start()
-        return question, reply
+        return replies
 
-    def find(self, reply_id: str) -> Reply | None:
-        return self._replies.get(reply_id)
+    def _settings_of(self, conversation_id: str, key_id: str) -> ConversationSettings:
+        return ConversationSettings.from_json(self._store.settings_of(conversation_id, key_id))
 
-    def stop(self, reply_id: str) -> None:
-        """End a reply; vLLM stops generating at once, and what came so far is kept."""
+    def _read_part(self, turn: Turn, key_id: str) -> Turn:
+        """Leave out of a turn what the model no longer reads."""
+        conversation = self._store.find_conversation(turn.reply.conversation_id, key_id)
+        cuts = Cuts.from_json(conversation.settings if conversation else {})
+        return replace(turn, earlier=cuts.read_part(turn.earlier))
+
+    def find(self, reply_id: str, key_id: str) -> Reply | None:
         reply = self._replies.get(reply_id)
+        return reply if reply is not None and reply.key_id == key_id else None
+
+    def stop(self, reply_id: str, key_id: str) -> None:
+        """End somebody's reply; vLLM stops generating at once, and what came so far is kept."""
+        reply = self.find(reply_id, key_id)
         if reply is None:
             return
         reply.finish("stopped")
@@ -92,10 +136,19 @@ class Replies:
         if call is not None:
             call.abort()
 
-    def _generate(self, reply: Reply, body: bytes, written: threading.Event) -> None:
+    def _generate(
+        self,
+        reply: Reply,
+        turn: Turn,
+        visitor: ApiKey,
+        receipt: Receipt,
+        body: bytes,
+        written: threading.Event,
+        place: Place | None,
+    ) -> None:
         call = self._calls[reply.id]
         try:
-            self._read_engine(reply, call, body)
+            self._read_engine(reply, receipt, call, body)
         except ReadTimeoutError:  # And not its parent: urllib3 counts a socket that refuses among the time-outs.
             reply.finish("failed", failure.SILENT)
         except (UpstreamError, OSError):
@@ -105,17 +158,25 @@ class Replies:
             reply.finish("failed", f"Something went wrong here ({type(error).__name__}); web.log says what.")
         finally:
             call.close()
+            receipt.settle()
+            if place is not None:
+                place.release()
             with self._lock:
                 self._calls.pop(reply.id, None)
         written.wait()
-        self._save(reply)
+        self._store.save_message(reply.message)
+        # Of two replies the first is what the title is about.
+        title = self.titles.expect(turn, visitor) if reply.message is turn.reply else None
         reply.tell_end()
+        if title is not None:
+            self.titles.make(title, turn, visitor)
 
-    def _read_engine(self, reply: Reply, call: Call, body: bytes) -> None:
+    def _read_engine(self, reply: Reply, receipt: Receipt, call: Call, body: bytes) -> None:
         call.send("POST", "/v1/chat/completions", body=body, headers={"Content-Type": "application/json"})
         answer = call.response()
         assert answer is not None  # noqa: S101 - only a watched client makes it None
         if answer.status != 200:
+            receipt.status = answer.status
             reply.finish("failed", failure.sentence_of(answer.status, answer.read()))
             return
         for delta in parse_stream(answer.stream(CHUNK_BYTES)):
@@ -136,23 +197,9 @@ class Replies:
             return failure.ENDED
         return not_ready(engine_state(self._settings)).message
 
-    def _save_while_running(self, reply: Reply) -> None:
-        """A thread of its own: a slow disk must delay no token, and a token's pause must delay no writing."""
-        pause = threading.Event()
-        while reply.is_running:
-            pause.wait(SAVE_INTERVAL_S)
-            if reply.is_running and reply.take_unsaved():
-                self._save(reply)
-
-    def _save(self, reply: Reply) -> None:
-        try:
-            self._store.save_message(reply.message)
-        except sqlite3.Error:
-            log.exception("reply %s could not be saved", reply.id)
-
-    def _running_in(self, conversation_id: str) -> Reply | None:
+    def _running_in(self, conversation_id: str, key_id: str) -> Reply | None:
         for reply in self._replies.values():
-            if reply.message.conversation_id == conversation_id and reply.is_running:
+            if reply.message.conversation_id == conversation_id and reply.key_id == key_id and reply.is_running:
                 return reply
         return None
 

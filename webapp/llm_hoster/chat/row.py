@@ -1,4 +1,4 @@
-"""A message as a row of the history file."""
+"""Conversations and messages as rows of the history file."""
 
 from __future__ import annotations
 
@@ -7,26 +7,39 @@ import sqlite3
 from dataclasses import asdict, fields
 from typing import Any
 
-from llm_hoster.chat.message import Message
+from llm_hoster.attachments.attachment import attachments_from_json
+from llm_hoster.attachments.passages import passages_from_json
+from llm_hoster.chat.message import Conversation, Message
 
-MESSAGE_COLUMNS = """
-    id TEXT PRIMARY KEY, conversation_id TEXT NOT NULL REFERENCES conversations (id), role TEXT NOT NULL,
-    content TEXT NOT NULL, reasoning TEXT NOT NULL, tool_calls TEXT NOT NULL, state TEXT NOT NULL, failure TEXT,
-    finish_reason TEXT, model TEXT, prompt_tokens INTEGER, completion_tokens INTEGER, first_token_s REAL,
-    reasoning_s REAL, total_s REAL, created_at REAL NOT NULL"""
+CONVERSATION_NAMES = [field.name for field in fields(Conversation)]
+MESSAGE_NAMES = [field.name for field in fields(Message)]
+CONVERSATIONS = ", ".join(CONVERSATION_NAMES)
+MESSAGES = ", ".join(f"messages.{name}" for name in MESSAGE_NAMES)
 
-NAMES = [field.name for field in fields(Message)]
 INSERT_MESSAGE = (
-    f"INSERT INTO messages ({', '.join(NAMES)}, position) VALUES ({', '.join(f':{name}' for name in NAMES)},"  # noqa: S608
-    " (SELECT coalesce(max(position), 0) + 1 FROM messages WHERE conversation_id = :conversation_id))"
+    f"INSERT INTO messages ({', '.join(MESSAGE_NAMES)}, changed_at) "  # noqa: S608
+    f"VALUES ({', '.join(f':{name}' for name in MESSAGE_NAMES)}, :changed_at)"
 )
-UPDATE_MESSAGE = f"UPDATE messages SET {', '.join(f'{name} = :{name}' for name in NAMES)} WHERE id = :id"  # noqa: S608
+# A rating is the reader's, who may be quicker than the end of the reply.
+UPDATE_MESSAGE = (
+    f"UPDATE messages SET {', '.join(f'{name} = :{name}' for name in MESSAGE_NAMES if name != 'rating')}, "  # noqa: S608
+    "changed_at = :changed_at WHERE id = :id"
+)
 
 
-def row_from_message(message: Message) -> dict[str, Any]:
-    return asdict(message) | {"tool_calls": message.tool_calls_json}
+def row_from_message(message: Message, changed_at: float) -> dict[str, Any]:
+    values = asdict(message) | {"tool_calls": message.tool_calls_json, "attachments": message.attachments_json}
+    return values | {"sources": message.sources_json, "changed_at": changed_at}
 
 
 def message_from_row(row: sqlite3.Row) -> Message:
-    values = {name: row[name] for name in row.keys() if name != "position"}  # noqa: SIM118 - a Row iterates over values
-    return Message(**values | {"tool_calls": json.loads(values["tool_calls"])})
+    values = {name: row[name] for name in MESSAGE_NAMES}
+    values["tool_calls"] = json.loads(values["tool_calls"])
+    values["attachments"] = attachments_from_json(json.loads(values["attachments"]))
+    values["sources"] = passages_from_json(json.loads(values["sources"]))
+    return Message(**values)
+
+
+def conversation_from_row(row: sqlite3.Row) -> Conversation:
+    values = {name: row[name] for name in CONVERSATION_NAMES}
+    return Conversation(**values | {"pinned": bool(values["pinned"]), "settings": json.loads(values["settings"])})

@@ -1,6 +1,7 @@
 // The message box: Enter sends, the box grows, what could not be sent stays, and Send becomes Stop.
-import { announce } from "./announcer.js";
-import { isPoll } from "./notices.js";
+import { areFilesRead, forgetFiles } from "./attachments.js";
+import { line, showError, unreachable } from "./error.js";
+import { fetchNews } from "./news.js";
 import { send } from "./send.js";
 
 let isSending = false;
@@ -14,15 +15,15 @@ export function watchComposer() {
     if (event.target.id === "message") fit(event.target);
   });
   document.addEventListener("click", onClick);
-  document.addEventListener("htmx:sendError", (event) => {
-    if (!isPoll(event.detail.elt)) showError(unreachable());
-  });
   document.addEventListener("htmx:beforeSwap", keepDraft);
   document.addEventListener("htmx:load", () => {
     restoreDraft();
     showStop();
   });
   document.addEventListener("reply:end", () => showStop());
+  document.addEventListener("htmx:afterSwap", (event) => {
+    if (event.detail.requestConfig.elt.matches("[data-chooses]")) document.getElementById("message")?.focus();
+  });
 }
 
 async function onSubmit(event) {
@@ -31,13 +32,17 @@ async function onSubmit(event) {
   if (isSending || isBusy()) return;
   isSending = true;
   showError(null);
+  event.target.ariaBusy = "true";
   try {
+    if (!(await areFilesRead())) throw line("A file could not be attached. Remove it or attach it again, and then send.");
     await send(event.target, event.submitter);
     clear();
   } catch (error) {
     showError(error ?? unreachable());
+    fetchNews(); // A reply that is being written elsewhere is shown, and can be stopped.
   } finally {
     isSending = false;
+    event.target.ariaBusy = "false";
     showStop();
   }
 }
@@ -50,16 +55,13 @@ function onKey(event) {
 }
 
 function onClick(event) {
-  if (event.target.id === "stop") runningStop()?.requestSubmit();
-  if (event.target.closest("[data-dismiss]")) {
-    showError(null);
-    document.getElementById("message")?.focus();
-  }
+  if (event.target.id === "stop") document.querySelectorAll(".message-stop").forEach((form) => form.requestSubmit());
 }
 
 function clear() {
   const box = document.getElementById("message");
   box.value = "";
+  forgetFiles();
   fit(box);
   box.form.querySelector(".welcome")?.remove();
   box.focus();
@@ -82,11 +84,7 @@ function fit(box) {
 }
 
 function isBusy() {
-  return runningStop() !== null;
-}
-
-function runningStop() {
-  return document.querySelector(".message-stop");
+  return document.querySelector(".message-stop") !== null;
 }
 
 function showStop() {
@@ -94,19 +92,4 @@ function showStop() {
   if (!stop) return;
   stop.hidden = !isBusy();
   document.getElementById("send").hidden = isBusy();
-}
-
-// Shows the server's own fragment, or a line of ours, and with null nothing.
-function showError(content) {
-  const place = document.getElementById("error");
-  if (!place) return;
-  const server = content?.querySelector("#error");
-  place.replaceChildren(...(server ? server.childNodes : content ? [content] : []));
-  if (content) announce(place.querySelector("p").textContent);
-}
-
-function unreachable() {
-  const line = document.createElement("p");
-  line.textContent = "The session cannot be reached. Your text is still here: send it again in a moment.";
-  return line;
 }

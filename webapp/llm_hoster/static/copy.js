@@ -1,20 +1,32 @@
 // Copy buttons, and the button that shows a masked secret.
 import { announce } from "./announcer.js";
+import { sentence } from "./sentences.js";
 
 export function watchCopying() {
   document.addEventListener("click", (event) => {
     const copy = event.target.closest("[data-copy]");
-    if (copy) copyFrom(copy, document.getElementById(copy.dataset.copy));
+    if (copy) copyFrom(copy, document.getElementById(copy.dataset.copy) ?? copy.closest(".code-block").querySelector("code"));
+    const fetched = event.target.closest("[data-copy-from]");
+    if (fetched) copyText(fetched, fetchText(fetched.dataset.copyFrom));
     const show = event.target.closest("[data-show]");
     if (show) toggle(show, document.getElementById(show.dataset.show));
   });
 }
 
-async function copyFrom(button, source) {
-  const text = "value" in source ? source.value : source.textContent;
-  const done = await write(text, button);
+function copyFrom(button, source) {
+  return copyText(button, Promise.resolve("value" in source ? source.value : source.textContent));
+}
+
+async function fetchText(url) {
+  const answer = await fetch(url);
+  if (!answer.ok) throw new Error(answer.statusText);
+  return answer.text();
+}
+
+async function copyText(button, text) {
+  const done = await text.then((found) => write(found, button)).catch(() => false);
   const label = button.textContent;
-  button.textContent = done ? "Copied" : "Copy by hand";
+  button.textContent = done ? sentence("Copied") : sentence("Copy by hand");
   announce(button.textContent);
   setTimeout(() => { button.textContent = label; }, 1500);
 }
@@ -43,6 +55,6 @@ async function write(text, button) {
 function toggle(button, input) {
   const hidden = input.type === "password";
   input.type = hidden ? "text" : "password";
-  button.textContent = hidden ? "Hide" : "Show";
+  button.textContent = hidden ? sentence("Hide") : sentence("Show");
   button.setAttribute("aria-pressed", String(hidden));
 }

@@ -1,12 +1,18 @@
 // What the page asks for by itself, every few seconds: tells when nobody answers, and keeps the tab's title.
-const POLLS = ["session", "entry", "gauges"];
+const POLLS = ["session", "entry", "gauges", "messages", "vitals", "summary-poll"];
 // One unanswered question may be a blink of the network.
 const LOST_AFTER = 2;
 let lost = 0;
+let title = "";
+
+// Names the page anew.
+export function setTitle(text) {
+  title = text;
+  keepTitle();
+}
 
 export function watchNotices() {
-  const title = document.title.slice(tabText().length);
-  const keepTitle = () => { document.title = tabText() + title; };
+  title = document.title.slice(tabText().length);
   document.addEventListener("htmx:oobAfterSwap", keepTitle);
   document.addEventListener("htmx:afterRequest", (event) => {
     if (!isPoll(event.detail.elt)) return;
@@ -21,6 +27,10 @@ export function watchNotices() {
 
 export function isPoll(element) {
   return POLLS.includes(element.id);
+}
+
+function keepTitle() {
+  document.title = tabText() + title;
 }
 
 function tabText() {

@@ -1,14 +1,20 @@
-// The dialog that holds the API address. Without this module the link opens a page instead.
+// The dialog that holds a panel. Without this module the link opens a page instead.
 export function watchPanel() {
+  const panel = document.getElementById("panel");
+  if (!panel) return; // The page is nothing but a panel.
   document.addEventListener("htmx:afterSwap", (event) => {
-    const panel = document.getElementById("panel");
     if (event.detail.target.id === "panel-content" && !panel.open) panel.showModal();
   });
-  document.addEventListener("click", (event) => {
-    if (event.target.id === "panel") event.target.close(); // The backdrop belongs to the dialog itself.
+  // What a form of the panel has changed is shown outside of it.
+  document.addEventListener("htmx:beforeSwap", (event) => {
+    const { requestConfig, target, isError } = event.detail;
+    if (panel.contains(requestConfig.elt) && !panel.contains(target) && !isError) panel.close();
+  });
+  panel.addEventListener("click", (event) => {
+    if (event.target === panel) panel.close(); // The backdrop belongs to the dialog itself.
   });
   // The key must not stay in the page behind a closed dialog.
-  document.getElementById("panel")?.addEventListener("close", () => {
-    document.getElementById("panel-content").replaceChildren();
+  panel.addEventListener("close", () => {
+    for (const part of panel.children) part.replaceChildren();
   });
 }

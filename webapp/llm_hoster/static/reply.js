@@ -1,9 +1,18 @@
 // A reply that is being written: fed by the answer to Send, or by an EventSource where a page finds one running.
 // Neither is open longer than the reply: a portal's page has few connections.
 import { announce } from "./announcer.js";
+import { line, showError } from "./error.js";
+import { GrowingProse, fragmentOf, partOff } from "./growing_prose.js";
+import { ReplyEvents } from "./reply_events.js";
+import { sentence } from "./sentences.js";
 import { isFollowing, toEnd } from "./thread.js";
+import { fetchTitle } from "./title.js";
 
-const EVENTS = ["reasoning", "text", "block", "done"];
+const ENDS = {
+  done: sentence("The reply is complete."),
+  stopped: sentence("The reply has stopped."),
+  failed: sentence("The reply has failed."),
+};
 
 export function watchReplies() {
   document.addEventListener("htmx:load", (event) => {
@@ -21,77 +30,85 @@ export class Reply {
       message,
       reasoning: message.querySelector(".reasoning"),
       thought: textOf(message.querySelector(".reasoning-text")),
-      html: message.querySelector(".reply-html"),
-      tail: textOf(message.querySelector(".reply-tail")),
+      facts: message.querySelector(".message-facts"),
     };
+    this.prose = new GrowingProse(message.querySelector(".prose"));
+    this.news = [];
     this.number = null;
     this.isDone = false;
     this.isSettled = false;
     this.parts.reasoning.addEventListener("click", () => { this.isSettled = true; });
-    announce("The model is writing.");
+    announce(sentence("The model is writing."));
     toEnd();
   }
 
-  // Reads the rest; when it is cut off, the browser itself reconnects and says which event was its last.
+  // Reads the rest, each time from after the event that was the last.
   follow() {
-    const url = this.number === null ? this.url : this.url.replace(/after=\d+/, `after=${this.number}`);
-    const source = new EventSource(url);
-    for (const name of EVENTS) {
-      source.addEventListener(name, (event) => {
-        if (name === "done") source.close();
-        this.take({ name, number: Number(event.lastEventId), data: JSON.parse(event.data) });
-      });
-    }
-    source.addEventListener("error", () => {
-      if (source.readyState === EventSource.CLOSED && !this.isDone) this.lose();
-    });
+    const address = () => (this.number === null ? this.url : this.url.replace(/after=\d+/, `after=${this.number}`));
+    this.events = new ReplyEvents(address, (event) => this.take(event), (state) => this.showConnection(state));
+  }
+
+  // What comes between two frames is shown in one. The first words wait for nothing, and neither does a hidden tab.
+  take(event) {
+    this.number = event.number;
+    this.news.push(event);
+    if (event.name === "done" || !this.isBegun || document.hidden) this.show();
+    else this.frame ??= requestAnimationFrame(() => this.show());
+    this.isBegun ||= event.name === "block" || event.name === "reasoning"; // Before its block, text is not shown.
   }
 
   // Keeps the end in sight for a reader who is there, and leaves alone one who has scrolled away.
-  take({ name, number, data }) {
+  show() {
+    cancelAnimationFrame(this.frame);
+    this.frame = null;
     const following = isFollowing();
-    if (name === "reasoning") this.addThought(data);
-    else if (name === "text") this.addText(data);
-    else if (name === "block") this.endBlock(data);
-    else if (name === "done") this.finish(data);
-    this.number = number;
+    for (const { name, data } of this.news.splice(0)) {
+      if (name === "reasoning") this.addThought(data);
+      else if (name === "text") this.addText(data);
+      else if (name === "block") this.prose.grow(data);
+      else if (name === "facts") this.parts.facts.replaceChildren(fragmentOf(data));
+      else if (name === "done") this.finish(data);
+    }
     if (following) toEnd();
   }
 
   addThought(text) {
     this.parts.reasoning.hidden = false;
     this.parts.thought.appendData(text);
+    this.parts.thought = partOff(this.parts.thought);
   }
 
   addText(text) {
-    this.parts.tail.appendData(text);
+    this.prose.addText(text);
     if (!text.trim() || this.isSettled) return;
     this.isSettled = true; // The thoughts fold up once, when the answer begins, and not under a reader's hand.
     this.parts.reasoning.open = false;
   }
 
-  endBlock({ html, tail }) {
-    this.parts.html.append(fragmentOf(html));
-    this.parts.tail.data = tail;
-  }
-
-  finish({ html, state }) {
+  finish({ html, state, title_url: titleUrl, notice }) {
     this.isDone = true;
     const finished = fragmentOf(html).firstElementChild;
     const reasoning = finished.querySelector(".reasoning");
     if (reasoning) reasoning.open = this.parts.reasoning.open;
     this.parts.message.replaceWith(finished);
-    announce(state === "done" ? "The reply is complete." : `The reply has ${state}.`);
+    this.prose.finish(finished.querySelector(".prose"));
+    window.htmx.process(finished);
+    announce(ENDS[state] ?? ENDS.done);
     document.dispatchEvent(new CustomEvent("reply:end"));
+    if (titleUrl) fetchTitle(titleUrl);
+    if (notice) showError(line(notice));
   }
 
-  lose() {
-    const line = document.createElement("p");
-    line.className = "message-failure";
-    line.textContent = "The connection to the session was lost. Reload the page to see the rest of this reply.";
-    this.parts.message.querySelector(".message-stop")?.replaceWith(line);
-    announce(line.textContent);
-    document.dispatchEvent(new CustomEvent("reply:end"));
+  // In the place of the figures, so that nothing jumps.
+  showConnection(state) {
+    const lines = { open: this.parts.facts };
+    for (const name of ["reconnecting", "unreachable"]) lines[name] = this.parts.message.querySelector(`.${name}`);
+    if (!lines[state].hidden) return;
+    const following = isFollowing();
+    for (const [name, line] of Object.entries(lines)) line.hidden = name !== state;
+    if (following) toEnd();
+    if (state !== "open") announce(lines[state].firstChild.data);
+    lines.unreachable.querySelector("button").onclick = () => this.events.connect();
   }
 }
 
@@ -100,11 +117,4 @@ function textOf(element) {
   element.normalize();
   if (!element.firstChild) element.append(document.createTextNode(""));
   return element.firstChild;
-}
-
-// The server's HTML is sanitised there; a template runs and loads nothing.
-export function fragmentOf(html) {
-  const template = document.createElement("template");
-  template.innerHTML = html;
-  return template.content;
 }

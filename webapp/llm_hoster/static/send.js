@@ -1,12 +1,18 @@
 // Sending a message. The answer is one stream: first the turn as the page shows it, then the events of its reply.
-import { Reply, fragmentOf } from "./reply.js";
+import { fragmentOf } from "./growing_prose.js";
+import { Reply } from "./reply.js";
+import { lastShown } from "./thread.js";
+import { showTitle } from "./title.js";
 
 // Resolves when the turn is in the page, and rejects with a fragment for the error's place, or with null when the
 // session cannot be reached.
 export async function send(form, submitter) {
+  const fields = new FormData(form, submitter);
+  fields.delete("file"); // What the page without script sends along; here files were read before.
+  fields.set("after", lastShown());
   const answer = await fetch(form.action, {
     method: "POST",
-    body: new URLSearchParams(new FormData(form, submitter)),
+    body: new URLSearchParams(fields),
     headers: { Accept: "text/event-stream", "HX-Request": "true" }, // An error comes as htmx would get it.
   }).catch(() => { throw null; });
   if (!answer.ok) throw fragmentOf(await answer.text());
@@ -27,17 +33,28 @@ async function readTurn(answer, resolve) {
   if (reply && !reply.isDone) reply.follow(); // Cut off: the reply goes on without us, and its rest is read anew.
 }
 
-function showTurn({ html, conversations, url }) {
+function showTurn({ html, conversations, url, title }) {
   const turn = fragmentOf(html);
   const added = [...turn.children];
   document.getElementById("messages").append(turn);
   history.replaceState(null, "", url); // Back leads out of the chat, and not to an empty page with its words.
   // After the first token, which must not wait for this.
   setTimeout(() => {
-    document.getElementById("conversation-list").replaceWith(fragmentOf(conversations));
+    showList(fragmentOf(conversations).firstElementChild);
+    showTitle(title);
     added.filter((element) => element.isConnected).forEach((element) => window.htmx.process(element));
   });
-  return new Reply(added.at(-1));
+  const [first, ...others] = document.querySelectorAll(".message[data-events]");
+  const reply = new Reply(first); // The answer goes on with its events.
+  others.forEach((message) => new Reply(message).follow());
+  return reply;
+}
+
+// Leaves alone what somebody has searched for.
+function showList(list) {
+  if (document.getElementById("chat-search").value) return;
+  document.getElementById("conversation-list").replaceWith(list);
+  window.htmx.process(list);
 }
 
 // Reads server-sent events; a chunk may end anywhere.

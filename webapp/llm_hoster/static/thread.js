@@ -16,3 +16,8 @@ export function toEnd() {
   const thread = document.getElementById("thread");
   if (thread) thread.scrollTop = thread.scrollHeight;
 }
+
+// The id of the last message, after which the reader writes.
+export function lastShown() {
+  return [...document.querySelectorAll("#messages > .message")].at(-1)?.id.replace("message-", "") ?? "";
+}
