@@ -22,6 +22,7 @@ FOLDER = Path(__file__).parent
 REPOSITORY = FOLDER.parents[1]
 DESKTOP, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
 QUESTIONS = ["Say hello.", "Show me markdown.", "Think, then answer."]
+KEYS = ["Ada", "the nightly script"]
 READY_TIMEOUT_MS = 300_000
 
 
@@ -40,11 +41,14 @@ def main() -> None:
         for question in QUESTIONS:
             chat.locator("#message").fill(question)
             chat.keyboard.press("Enter")
-            chat.locator(".message-facts").nth(QUESTIONS.index(question)).wait_for(state="attached")
+            chat.locator(".message-foot").nth(QUESTIONS.index(question)).wait_for(state="attached")
         take(chat, "chat")
-        chat.get_by_text("API address").click()
+        chat.get_by_role("link", name="Connect", exact=True).click()
         chat.locator("#base-url").wait_for()
-        take(chat, "api-address")
+        take(chat, "connect")
+        chat.get_by_role("button", name="Close").click()
+        make_keys(chat)
+        take(chat, "keys")
         chat.get_by_role("button", name="Close").click()
         chat.get_by_role("link", name="Engine", exact=True).click()
         chat.get_by_text("What happened").click()
@@ -79,6 +83,18 @@ def connect(context: BrowserContext, portal_url: str) -> Page:
     chat = opened.value
     chat.locator("#main").wait_for()
     return chat
+
+
+def make_keys(chat: Page) -> None:
+    """End with the panel anew, where no key is shown."""
+    for name in KEYS:
+        chat.get_by_role("link", name="Keys", exact=True).click()
+        chat.locator("#key-name").fill(name)
+        chat.get_by_role("button", name="Make the key").click()
+        chat.locator("#new-key").wait_for()
+        chat.get_by_role("button", name="Close").click()
+    chat.get_by_role("link", name="Keys", exact=True).click()
+    chat.locator("#key-name").wait_for()
 
 
 def take(page: Page, name: str, *, full_page: bool = False) -> None:
