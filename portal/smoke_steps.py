@@ -183,10 +183,10 @@ class SmokeSteps:
 
     def call_api(self) -> str:
         """Ask base_url directly, as a script on the cluster does, with the key from the page."""
-        panel = self.open(urljoin(self.chat_url, "api-address"))
+        panel = self.open(urljoin(self.chat_url, "connect"))
         url, key, model = (panel.inputs.get(name, "") for name in ("base-url", "api-key", "served-model-name"))
         if not (url and key and model):
-            raise SmokeError("The page of the API address lacks the base URL, the key or the model.")
+            raise SmokeError("The Connect panel lacks the base URL, the key or the model.")
         body = {"model": model, "messages": [{"role": "user", "content": API_QUESTION}], "temperature": 0}
         script = requests.Session()
         script.trust_env = False

@@ -16,7 +16,7 @@ from soak.session import SoakSession
 
 GREETING = "Hello! I am the tiny model of LLM Hoster."
 QUESTIONS = ("Say hello.", "Count to twenty.", "Show me markdown.", "Think, then answer.", "Write for a long time.")
-PAGES = ("/", "/session", "/status", "/engine", "/gauges", "/api-address", "/healthz")
+PAGES = ("/", "/session", "/status", "/engine", "/gauges", "/connect", "/healthz")
 FIGURES = ("/status.json", "/metrics", "/v1/models")
 # Between two requests of one client: two cores serve all of them, and vLLM.
 PAUSE_S = (0.2, 1.5)

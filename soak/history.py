@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
-import sqlite3
 from collections.abc import Iterable
 from pathlib import Path
 
+from llm_hoster.job_database import opened_copy
 from soak.page import Shown
 
 
 def lost(history: Path, shown: Iterable[Shown]) -> list[str]:
-    """Name the replies that are not there as they were shown; nobody writes there at this moment."""
-    with contextlib.closing(sqlite3.connect(f"file:{history}?mode=ro", uri=True)) as database:
+    """Name the replies that are not there as they were shown."""
+    with opened_copy(history) as database:
         kept = {row[0]: row[1:] for row in database.execute("SELECT id, state, content FROM messages")}
     found = []
     for each in shown:

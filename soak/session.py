@@ -81,7 +81,7 @@ class SoakSession(RunningSession):
 
     @property
     def history(self) -> Path:
-        return self.home / "llm-hoster" / "history" / f"{self.staged_root.name}.sqlite3"
+        return self.home / "llm-hoster" / "conversations" / f"{self.staged_root.name}.sqlite3"
 
     def order(self, kind: Literal["restart", "stop"]) -> None:
         give(self.runtime_dir / "control.sock", Order(kind))

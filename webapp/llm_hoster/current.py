@@ -9,14 +9,20 @@ from flask import Flask, current_app
 from llm_hoster.chat.conversation import ConversationStore
 from llm_hoster.chat.replies import Replies
 from llm_hoster.engine.record.state import State
+from llm_hoster.gateway.gate import Gate
 from llm_hoster.settings import WebSettings
 from llm_hoster.status.engine_notice import engine_state
+from llm_hoster.usage.recorder import Recorder
 
 EXTENSION = "llm_hoster"
 
 
-def install(app: Flask, settings: WebSettings, store: ConversationStore, replies: Replies) -> None:
-    app.extensions[EXTENSION] = {"settings": settings, "store": store, "replies": replies}
+def install(
+    app: Flask, settings: WebSettings, store: ConversationStore, replies: Replies, gate: Gate, recorder: Recorder
+) -> None:
+    app.extensions[EXTENSION] = {
+        "settings": settings, "store": store, "replies": replies, "gate": gate, "recorder": recorder
+    }  # fmt: skip
 
 
 def current_settings() -> WebSettings:
@@ -29,6 +35,14 @@ def current_store() -> ConversationStore:
 
 def current_replies() -> Replies:
     return cast(Replies, current_app.extensions[EXTENSION]["replies"])
+
+
+def current_gate() -> Gate:
+    return cast(Gate, current_app.extensions[EXTENSION]["gate"])
+
+
+def current_recorder() -> Recorder:
+    return cast(Recorder, current_app.extensions[EXTENSION]["recorder"])
 
 
 def current_engine_state() -> State:

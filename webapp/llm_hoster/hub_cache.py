@@ -36,6 +36,16 @@ def cache_of(environment: Mapping[str, str]) -> Path:
     return expanded(named) if named else home_of(environment) / "hub"
 
 
+def caches_of(cache_dir: str, environment: Mapping[str, str]) -> list[Path]:
+    """
+    Name the caches where a model may lie, in the order of `serve`: that of the sessions, and the person's own.
+
+    `cache_dir` is as site.yml has it. Where it names a variable of jobs, only the person's own is known.
+    """
+    own, home = cache_of(environment), os.path.join(os.path.expandvars(cache_dir), "huggingface")
+    return [own] if "$" in home else list(dict.fromkeys((cache_of({**environment, "HF_HOME": home}), own)))
+
+
 def expanded(text: str) -> Path:
     return Path(os.path.expandvars(os.path.expanduser(text)))
 

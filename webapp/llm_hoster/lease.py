@@ -87,16 +87,21 @@ class Lease:
 
     def wait(self, on_wait: Callable[[Owner | None], None], *, poll_s: float = POLL_S) -> None:
         """Take it as soon as its owner lets go, or has died; `on_wait` is called again and again until then."""
-        while not self.take():
+        while not self.take_if_free():
             held = _read(self.path)
             if held is not None:
-                text, stamp = held
-                owner = Owner.parse(text)
-                if self._is_dead(owner, text, stamp):
-                    self._remove(text)
-                    continue
-                on_wait(owner)
+                on_wait(Owner.parse(held[0]))
             time.sleep(poll_s)
+
+    def take_if_free(self) -> bool:
+        """Try once, also where its owner has died; on another node that shows when this is called for `stale_s`."""
+        if self.take():
+            return True
+        held = _read(self.path)
+        if held is None or not self._is_dead(Owner.parse(held[0]), *held):
+            return False
+        self._remove(held[0])
+        return self.take()
 
     def release(self) -> None:
         self._released.set()

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 from dataclasses import dataclass, fields
+from functools import cached_property
 from pathlib import Path
 
 SETTINGS_VARIABLE = "LLM_HOSTER_SETTINGS"
@@ -16,15 +17,15 @@ class RuntimePaths:
 
     runtime_dir: Path
 
-    @property
+    @cached_property
     def socket_path(self) -> Path:
         return self.runtime_dir / "vllm.sock"
 
-    @property
+    @cached_property
     def state_path(self) -> Path:
         return self.runtime_dir / "state.json"
 
-    @property
+    @cached_property
     def control_path(self) -> Path:
         return self.runtime_dir / "control.sock"
 
@@ -50,6 +51,9 @@ class WebSettings(RuntimePaths):
     su_per_hour: float
     base_url: str
     endpoint_file: Path
+    media_hosts: list[str] = dataclasses.field(default_factory=list)
+    audit_prompts: bool = False
+    chat_titles: bool = False
 
     @classmethod
     def from_file(cls, path: Path) -> WebSettings:

@@ -1,5 +1,5 @@
 """
-The owner's login: one secret for each session, posted by the card, answered with a signed cookie.
+Logging in: the owner with the session's secret, as the card posts it, a guest with a key; both get a signed cookie.
 
 The cookie's name carries the port because browsers send a host's cookies to all its ports.
 """
@@ -14,6 +14,7 @@ from itsdangerous import BadSignature, URLSafeSerializer
 from werkzeug.wrappers import Response
 
 from llm_hoster.access.origin import is_secure
+from llm_hoster.api_keys.api_key import OWNER
 from llm_hoster.settings import WebSettings
 
 
@@ -26,20 +27,24 @@ def is_secret(settings: WebSettings, password: str) -> bool:
     return hmac.compare_digest(digest, settings.secret_sha256)
 
 
-def is_owner(settings: WebSettings, request: Request) -> bool:
-    """Check the cookie's signature and that it was made for this session."""
+def visitor_id(settings: WebSettings, request: Request) -> str | None:
+    """Give the id of the key whose login the cookie is, once its signature and session are right."""
     try:
-        session_id = _serializer(settings).loads(request.cookies.get(cookie_name(settings), ""))
-    except BadSignature:
-        return False
-    return isinstance(session_id, str) and hmac.compare_digest(session_id.encode(), settings.session_id.encode())
+        session_id, key_id = _serializer(settings).loads(request.cookies.get(cookie_name(settings), ""))
+    except (BadSignature, TypeError, ValueError):
+        return None
+    return key_id if session_id == settings.session_id else None
 
 
-def log_in(settings: WebSettings, request: Request, response: Response) -> None:
+def is_owner(settings: WebSettings, request: Request) -> bool:
+    return visitor_id(settings, request) == OWNER
+
+
+def log_in(settings: WebSettings, request: Request, response: Response, key_id: str = OWNER) -> None:
     """Give the cookie. The portal replaces its path by the session's own; without a portal ours stands."""
     response.set_cookie(
         cookie_name(settings),
-        _serializer(settings).dumps(settings.session_id),
+        _serializer(settings).dumps([settings.session_id, key_id]),
         path=request.script_root or "/",
         secure=is_secure(request),
         httponly=True,
@@ -58,4 +63,4 @@ def log_out(settings: WebSettings, request: Request, response: Response) -> None
 
 
 def _serializer(settings: WebSettings) -> URLSafeSerializer:
-    return URLSafeSerializer(settings.secret_key, salt="owner", signer_kwargs={"digest_method": hashlib.sha256})
+    return URLSafeSerializer(settings.secret_key, salt="login", signer_kwargs={"digest_method": hashlib.sha256})

@@ -7,6 +7,8 @@ this session's own path. A source without a scheme means the scheme of the page 
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from flask import Flask, Request, Response, request
 
 from llm_hoster.access.login import is_owner
@@ -17,6 +19,7 @@ from llm_hoster.status import next_session
 from llm_hoster.status.engine_notice import engine_state
 
 
+@lru_cache(maxsize=64)
 def content_security_policy(host: str, prefix: str, next_login: str | None = None) -> str:
     """
     Allow this session's own files, its own addresses to fetch and to post to, and nothing else.
@@ -29,7 +32,9 @@ def content_security_policy(host: str, prefix: str, next_login: str | None = Non
         "default-src": "'none'",
         "script-src": files,
         "style-src": files,
-        "img-src": files,
+        # And what people of this session have attached; `attachment_views` gives it as a picture or not at all.
+        "img-src": f"{files} {session}chat/attachments/",
+        "font-src": files,
         "connect-src": session,
         "form-action": f"{session} {host}{next_login}" if next_login else session,
         "base-uri": "'none'",

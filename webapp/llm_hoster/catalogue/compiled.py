@@ -52,6 +52,8 @@ class SiteValues(Entry):
     node_dir: str
     proxy: Literal["rnode", "node"]
     ports: Annotated[list[int], Field(min_length=2, max_length=2)] | None
+    # Where people log in with ssh: the tunnel to a session begins there.
+    login_host: str | None = None
     hf_offline: bool
     # Models for everybody, in the layout of the Hugging Face cache, which jobs only read.
     shared_models: str | None = None
@@ -65,6 +67,12 @@ class SiteValues(Entry):
     stage_dir: str | None = None
     # None = vLLM's own.
     loader: Loader | None = None
+    # Whose pictures and sounds a question may name by their address.
+    media_hosts: list[str] = []
+    # Whether a session's audit log has what was asked, and not only that.
+    audit_prompts: bool = False
+    # Whether the model is asked for the titles of conversations.
+    chat_titles: bool = True
 
 
 class Engine(Entry):
@@ -74,6 +82,7 @@ class Engine(Entry):
     accelerator: Accelerator
     args: list[str]
     env: dict[str, str]
+    sleep_mode: bool = False
 
 
 class Model(Entry):

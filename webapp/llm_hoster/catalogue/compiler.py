@@ -94,6 +94,7 @@ def _site_values(site: Site, site_path: Path) -> compiled.SiteValues:
         node_dir=site.node_dir,
         proxy=site.proxy,
         ports=[site.ports.first, site.ports.last] if site.ports else None,
+        login_host=site.login_host,
         hf_offline=site.hf_offline,
         shared_models=_absolute(site.shared_models, site_path) if site.shared_models else None,
         core_weight=site.core_weight,
@@ -106,6 +107,9 @@ def _site_values(site: Site, site_path: Path) -> compiled.SiteValues:
         network=compiled.Network(**site.network.model_dump()) if site.network else None,
         stage_dir=site.stage_dir,
         loader=site.loader,
+        media_hosts=site.media_hosts,
+        audit_prompts=site.audit_prompts,
+        chat_titles=site.chat_titles,
     )
 
 
@@ -119,6 +123,7 @@ def _engine(site: Site, index: int, site_path: Path) -> compiled.Engine:
         accelerator=engine.accelerator,
         args=engine.args,
         env=engine.env,
+        sleep_mode=engine.sleep_mode,
     )
 
 

@@ -14,6 +14,7 @@ from llm_hoster.catalogue.text import (
     Argument,
     Constraint,
     GresName,
+    HostName,
     InterfaceName,
     Line,
     Name,
@@ -54,6 +55,8 @@ class Engine(Part):
     accelerator: Accelerator
     args: list[Argument] = Field(default=[])
     env: dict[Variable, str] = Field(default={})
+    # A model that is changed for another one keeps its weights in the job's memory, and comes back in seconds.
+    sleep_mode: bool = False
 
 
 class Network(Part):
@@ -146,6 +149,7 @@ class Site(Part):
     node_dir: NodePath
     proxy: Literal["rnode", "node"]
     ports: PortRange | None
+    login_host: HostName | None = None
     hf_offline: bool
     account: Literal["auto_accounts", "bc_account"]
     allocations: list[Allocation] = Field(default=[])
@@ -157,6 +161,9 @@ class Site(Part):
     network: Network | None = None
     stage_dir: NodePath | None = None
     loader: Loader | None = None
+    media_hosts: list[HostName] = Field(default=[])
+    audit_prompts: bool = False
+    chat_titles: bool = True
     chain_max: Annotated[int, Field(ge=1, le=CHAIN_MAX)] = 4
     core_weight: Weight
     defaults: Defaults

@@ -34,6 +34,9 @@ GresName = Annotated[
 InterfaceName = Annotated[
     str, _matching(r"[A-Za-z][A-Za-z0-9._-]{0,14}", "a network interface as `ip address` names it, such as ib0 or eth0")
 ]
+HostName = Annotated[
+    str, _matching(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?", "the name of a host in small letters, without https://")
+]
 OptionalLine = Annotated[str, _matching(r"[^\x00-\x1f\x7f]*", "one line of text, or an empty one")]
 Url = Annotated[str, _matching(r"https?://[^\s\"'<>]+", "an address that begins with https:// or http://")]
 # Nothing expands a `~` on the node: it would become a folder of that name beside the file it is written in.

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import click
 
+from llm_hoster.client.session_files import OUTCOME_FILE, STAGED_FILE
 from llm_hoster.engine.chain.chain import Chain, predecessors_adjustment
 from llm_hoster.engine.chain.predecessor import Predecessor, read_predecessor, require_wanted
 from llm_hoster.engine.job.balance import BalanceWatch
@@ -38,7 +39,6 @@ from llm_hoster.settings import WebSettings
 
 ENGINE_LOG = "vllm.log"
 WEB_LOG = "web.log"
-OUTCOME = "outcome.json"
 
 
 @click.command()
@@ -73,7 +73,7 @@ def serve(failed_stay_s: float, hang_s: float, overlap_min: int | None) -> None:
     staged_root = Path.cwd()
     charge = Charge(started_at=time.time(), ends_at=time.time(), su_per_hour=0.0, su_estimate=0.0)
     try:
-        session = Session.from_file(staged_root / "session.json")
+        session = Session.from_file(staged_root / STAGED_FILE)
         charge = _charge(session)
         predecessor = read_predecessor(staged_root)
         if predecessor is not None:
@@ -81,7 +81,7 @@ def serve(failed_stay_s: float, hang_s: float, overlap_min: int | None) -> None:
         status = _serve(staged_root, session, charge, predecessor, failed_stay_s, hang_s, overlap_min)
     except (LLMHosterError, OSError) as error:
         sentence = str(error) if isinstance(error, LLMHosterError) else f"A file cannot be read or written: {error}."
-        OutcomeFile(staged_root / OUTCOME, charge, staged_root / ENGINE_LOG).write(sentence, has_ended=True)
+        OutcomeFile(staged_root / OUTCOME_FILE, charge, staged_root / ENGINE_LOG).write(sentence, has_ended=True)
         raise SessionError(sentence) from error
     sys.exit(status)
 
@@ -120,7 +120,7 @@ def _serve(
             planner.plan({}, predecessors_adjustment(predecessor)),
             folders,
             charge,
-            staged_root / OUTCOME,
+            staged_root / OUTCOME_FILE,
             staged_root / ENGINE_LOG,
             on_model=lambda model: _follow_model(handover, api_key, model),
             chain=chain,
@@ -185,7 +185,7 @@ def _web_process(listener: socket.socket, folders: Folders, handover: Handover, 
 def _check_typed_model(session: Session, charge: Charge, staged_root: Path, cache_dir: Path) -> list[str]:
     """Give vLLM's arguments for tools and reasoning; raise ChoiceError when the model does not fit."""
     # The hub may take its time, and a job that is killed meanwhile has an outcome too.
-    OutcomeFile(staged_root / OUTCOME, charge, staged_root / ENGINE_LOG).write(UNKNOWN_END, has_ended=False)
+    OutcomeFile(staged_root / OUTCOME_FILE, charge, staged_root / ENGINE_LOG).write(UNKNOWN_END, has_ended=False)
     hf_offline = session.catalogue.site.hf_offline
     environment = lasting_environment(os.environ, session.engine, cache_dir, hf_offline=hf_offline)
     try:
@@ -264,6 +264,9 @@ def _write_settings(
         su_per_hour=charge.su_per_hour,
         base_url=handover.base_url,
         endpoint_file=handover.endpoint_file,
+        media_hosts=session.catalogue.site.media_hosts,
+        audit_prompts=session.catalogue.site.audit_prompts,
+        chat_titles=session.catalogue.site.chat_titles,
     ).write(folders.settings_path)
 
 

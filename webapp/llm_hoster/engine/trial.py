@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
+import sys
 import time
 from pathlib import Path
+from typing import TextIO
 
 import click
 
@@ -18,6 +21,14 @@ from llm_hoster.engine.vllm.question import ask
 from llm_hoster.errors import LLMHosterError
 
 POLL_S = 0.2
+
+
+def document_stream(as_json: bool) -> TextIO:
+    """Give the place for the one JSON object; what this command says otherwise goes to stderr from now on."""
+    stdout = sys.stdout
+    if as_json:
+        click.get_current_context().with_resource(contextlib.redirect_stdout(sys.stderr))
+    return stdout
 
 
 def try_plan(plan: Plan, folders: Folders, log: Path, timeout_s: float) -> tuple[tuple[Step, ...], str | None]:

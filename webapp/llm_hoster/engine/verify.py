@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import tempfile
+from dataclasses import asdict
 from pathlib import Path
 
 import click
 
 from llm_hoster.catalogue.compiled import Catalogue, Engine
 from llm_hoster.engine.process.folders import Folders, make_cache_dir, runtime_dir_in
-from llm_hoster.engine.record.state import ServedModel
+from llm_hoster.engine.record.state import ServedModel, Step
 from llm_hoster.engine.run.plan import Plan
-from llm_hoster.engine.trial import try_plan
+from llm_hoster.engine.trial import document_stream, try_plan
 from llm_hoster.engine.vllm.command import build_command, build_environment
 from llm_hoster.engine.vllm.serve_arguments import base_arguments
 from llm_hoster.errors import EngineError
@@ -36,9 +38,18 @@ CPU_VARIABLES = {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_CPU_KVCACHE_SPACE"
 )
 @click.option("--model", type=click.Path(path_type=Path), help="A model's folder; default: PREFIX/models/tiny.")
 @click.option("--timeout", "timeout_s", type=float, default=900.0, show_default=True, help="Seconds to wait for vLLM.")
-def verify(prefix: Path, engine_name: str | None, catalogue: Path | None, model: Path | None, timeout_s: float) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object alone; the steps go to stderr.")
+def verify(
+    prefix: Path,
+    engine_name: str | None,
+    catalogue: Path | None,
+    model: Path | None,
+    timeout_s: float,
+    as_json: bool,
+) -> None:
     """Start an engine on a tiny model, ask it one question, and print each step with its seconds."""
     os.umask(0o077)
+    stdout = document_stream(as_json)
     prefix = prefix.resolve()
     engine = _from_catalogue(catalogue, engine_name) if catalogue else _installed_engine(prefix, engine_name)
     with (
@@ -47,18 +58,24 @@ def verify(prefix: Path, engine_name: str | None, catalogue: Path | None, model:
     ):
         folders = Folders(runtime_dir, make_cache_dir(Path(work_dir) / "cache"))
         log = Path(work_dir) / "vllm.log"
-        is_good = _try(engine, (model or prefix / "models" / "tiny").absolute(), folders, log, timeout_s)
-    sys.exit(0 if is_good else 1)
+        steps, failure = _try(engine, (model or prefix / "models" / "tiny").absolute(), folders, log, timeout_s)
+    if as_json:
+        document = {"engine": engine.name, "works": failure is None, "failure": failure}
+        click.echo(json.dumps(document | {"steps": [asdict(step) for step in steps]}, indent=2), file=stdout)
+    sys.exit(0 if failure is None else 1)
 
 
-def _try(engine: Engine, model: Path, folders: Folders, log: Path, timeout_s: float) -> bool:
+def _try(
+    engine: Engine, model: Path, folders: Folders, log: Path, timeout_s: float
+) -> tuple[tuple[Step, ...], str | None]:
     environment = build_environment(os.environ, engine, folders, hf_offline=True)
     arguments = [*base_arguments(str(model), SERVED_NAME, folders), *engine.args]
     command = build_command(engine, arguments, [model], folders, environment)
     click.echo(f"{engine.name} ({engine.kind}, {engine.target}) on {model}")
-    _, failure = try_plan(Plan(ServedModel(SERVED_NAME, model.name), command, environment), folders, log, timeout_s)
+    plan = Plan(ServedModel(SERVED_NAME, model.name), command, environment)
+    steps, failure = try_plan(plan, folders, log, timeout_s)
     click.echo("The engine works." if failure is None else f"The engine does not work. {failure}")
-    return failure is None
+    return steps, failure
 
 
 def _from_catalogue(path: Path, name: str | None) -> Engine:

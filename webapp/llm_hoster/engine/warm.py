@@ -11,11 +11,13 @@ import os
 import sys
 import tempfile
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 import click
 
 from llm_hoster.catalogue.app_dir import find_app_dir
+from llm_hoster.catalogue.app_names import GPU_TYPE, MODEL, PRESET, QUANTIZATION
 from llm_hoster.catalogue.compiled import Catalogue
 from llm_hoster.engine.model.compile_cache import publish, shared_folder
 from llm_hoster.engine.model.fast_start import clean_up
@@ -23,7 +25,7 @@ from llm_hoster.engine.process.folders import Folders, make_cache_dir, runtime_d
 from llm_hoster.engine.record.adjustment import Adjustment
 from llm_hoster.engine.run.estimate import record_start
 from llm_hoster.engine.run.session_planner import STARTS, SessionPlanner
-from llm_hoster.engine.trial import try_plan
+from llm_hoster.engine.trial import document_stream, try_plan
 from llm_hoster.errors import EngineError
 from llm_hoster.hub_cache import CACHE_VARIABLES
 from llm_hoster.session import Session, expand_path
@@ -32,11 +34,11 @@ MIB = 2**20
 
 
 @click.command()
-@click.argument("model")
-@click.option("--gpu-type", required=True, help="Name of a GPU type in site.yml: that of this job.")
+@click.argument("model", type=MODEL)
+@click.option("--gpu-type", type=GPU_TYPE, required=True, help="Name of a GPU type in site.yml: that of this job.")
 @click.option("--num-gpus", type=click.IntRange(min=1), default=1, show_default=True)
-@click.option("--preset", default="interactive", show_default=True)
-@click.option("--quantization", default="none", show_default=True)
+@click.option("--preset", type=PRESET, default="interactive", show_default=True)
+@click.option("--quantization", type=QUANTIZATION, default="none", show_default=True)
 @click.option("--context-length", default="auto", show_default=True)
 @click.option(
     "--catalogue",
@@ -45,6 +47,7 @@ MIB = 2**20
     help="Default: catalogue.json of the app.",
 )
 @click.option("--timeout", "timeout_s", type=float, default=3600.0, show_default=True, help="Seconds to wait for vLLM.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object alone; the steps go to stderr.")
 def warm(
     model: str,
     gpu_type: str,
@@ -54,9 +57,11 @@ def warm(
     context_length: str,
     catalogue_path: Path | None,
     timeout_s: float,
+    as_json: bool,
 ) -> None:
     """Start MODEL as a session would, ask it one question, and keep what was compiled for all sessions."""
     os.umask(0o077)
+    stdout, size = document_stream(as_json), 0
     choice = {
         "model": model,
         "gpu_type": gpu_type,
@@ -92,6 +97,9 @@ def warm(
     clean_up(catalogue.site)
     if failure is not None:
         click.echo(f"Nothing was kept. {failure}")
+    if as_json:
+        document = {"choice": choice, "folder": str(shared), "bytes": size, "failure": failure}
+        click.echo(json.dumps(document | {"steps": [asdict(step) for step in steps]}, indent=2), file=stdout)
     sys.exit(0 if failure is None else 1)
 
 

@@ -12,3 +12,11 @@ def clock(at: float) -> Markup:
     moment = datetime.fromtimestamp(at, timezone.utc)
     shown = moment.astimezone().strftime("%H:%M:%S %Z")
     return Markup('<time datetime="{}">{}</time>').format(moment.isoformat(timespec="seconds"), shown)
+
+
+def hour(at: float) -> Markup:
+    """Give hour and minute, and the day of the week where it is not today's. `at` is in Unix seconds."""
+    moment = datetime.fromtimestamp(at, timezone.utc)
+    local = moment.astimezone()
+    shown = local.strftime("%H:%M" if local.date() == datetime.now().date() else "%a %H:%M")
+    return Markup('<time datetime="{}" data-to="minute">{}</time>').format(moment.isoformat(timespec="seconds"), shown)

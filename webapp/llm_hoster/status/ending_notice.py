@@ -89,4 +89,4 @@ def _idle_question(state: State, now: float, idle_s: float | None) -> IdleQuesti
 
 
 def _minutes(count: int) -> str:
-    return f"{count} minute" + ("" if count == 1 else "s")
+    return "1 minute" if count == 1 else f"{count} minutes"

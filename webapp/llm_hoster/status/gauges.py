@@ -70,8 +70,17 @@ class GaugeReader:
         self._engine: Reading[tuple[str, EngineGauges] | None] = Reading(self._read_engine, None)
 
     def read(self) -> Gauges:
+        return Gauges(engine=self.engine(), gpus=self._gpus.get())
+
+    def latest(self) -> Gauges:
+        """Give what somebody has read a moment ago: a page must not wait for it."""
+        engine = self._engine.latest()
+        return Gauges(engine=None if engine is None else engine[1], gpus=self._gpus.latest())
+
+    def engine(self) -> EngineGauges | None:
+        """Give those of the engine alone."""
         engine = self._engine.get()
-        return Gauges(engine=None if engine is None else engine[1], gpus=self._gpus.get())
+        return None if engine is None else engine[1]
 
     def metrics_text(self) -> str:
         """Give vLLM's own text of its figures; empty while it does not answer."""

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from llm_hoster.catalogue.choice import AUTO, variants_by_change
 from llm_hoster.catalogue.compiled import Model, Option, Verdict
+from llm_hoster.client.session_files import STAGED_FILE
 from llm_hoster.errors import LLMHosterError
 from llm_hoster.session import Session
 
@@ -40,7 +41,7 @@ class Candidate:
 def staged_session(staged_root: Path) -> Session | None:
     """Read what was launched; None where it cannot be read. It never changes while the session runs."""
     try:
-        return Session.from_file(staged_root / "session.json")
+        return Session.from_file(staged_root / STAGED_FILE)
     except LLMHosterError:
         return None
 

@@ -11,6 +11,7 @@ from flask import Blueprint, render_template, request
 from llm_hoster.current import current_engine_state, current_settings
 from llm_hoster.engine.record.state import State
 from llm_hoster.errors import HTTPError
+from llm_hoster.status.orders import CONVERSATION
 
 bp = Blueprint("next_session", __name__)
 ENDPOINT = "next_session.show"
@@ -18,7 +19,11 @@ ENDPOINT = "next_session.show"
 
 @bp.get("/next-session")
 def show() -> str:
-    """Post the secret, which both sessions have, to the login of the next one; by itself where scripts run."""
+    """
+    Post the secret, which both sessions have, to the login of the next one; by itself where scripts run.
+
+    The chat from which somebody comes is opened there: the sessions of a row have each other's.
+    """
     state = current_engine_state()
     if state.successor is None:
         raise HTTPError(404, "No other session has taken over from this one.", code="no_next_session")
@@ -31,7 +36,10 @@ def show() -> str:
     except OSError as error:
         message = f"The session's secret cannot be read ({error.strerror}). Its card opens the next one when it ends."
         raise HTTPError(500, message, code="no_secret") from error
-    return render_template("status/next_session.html", login_path=path, secret=secret)
+    chat = CONVERSATION.search(request.referrer or "")
+    return render_template(
+        "status/next_session.html", login_path=path, secret=secret, chat=None if chat is None else chat[1]
+    )
 
 
 def login_path(state: State, script_root: str) -> str | None:

@@ -6,15 +6,17 @@ import time
 from dataclasses import dataclass, replace
 from typing import Any
 
-from flask import request
+from flask import g, request
 
 from llm_hoster.current import current_engine_state, current_settings
 from llm_hoster.engine.job.balance import read_balance
 from llm_hoster.engine.record.state import State
+from llm_hoster.language import number
 from llm_hoster.settings import WebSettings
-from llm_hoster.status.clock import clock
+from llm_hoster.status.clock import clock, hour
 from llm_hoster.status.ending_notice import EndingNotices, ending_notices, ends_at
 from llm_hoster.status.engine_history import in_words
+from llm_hoster.status.location import CLUSTER
 from llm_hoster.status.models_here import staged_session
 from llm_hoster.status.relaunch import relaunch_path
 from llm_hoster.status.snippet import snippets
@@ -31,8 +33,12 @@ class SessionFacts:
     # Empty where the GPUs serve one model together.
     replicas: str
     time_left: str
+    # In Unix seconds, as Slurm says now.
+    ends_at: float
     is_ending: bool
     su_so_far: str
+    # What the whole job will have cost, if it runs to its end.
+    su_at_end: str
     # What the account has left; None where the site has no command for it, or it failed.
     su_left: str | None
     # Empty while all is well.
@@ -54,11 +60,17 @@ def session_facts(settings: WebSettings, state: State, now: float) -> SessionFac
         gpu_title=settings.gpu_title,
         replicas=state.model.replicas,
         time_left=duration_in_words(left_s),
+        ends_at=end,
         is_ending=left_s < 900,
-        su_so_far=f"{settings.su_per_hour * max(0.0, min(now, end) - settings.started_at) / 3600:,.1f}",
-        su_left=None if su_left is None else f"{su_left:,.1f}",
+        su_so_far=_su(settings, min(now, end)),
+        su_at_end=_su(settings, end),
+        su_left=None if su_left is None else number(su_left, 1),
         engine=in_words(state),
     )
+
+
+def _su(settings: WebSettings, until: float) -> str:
+    return number(settings.su_per_hour * max(0.0, until - settings.started_at) / 3600, 1)
 
 
 def current_notices(state: State) -> EndingNotices:
@@ -73,7 +85,7 @@ def current_notices(state: State) -> EndingNotices:
 def su_to_save(settings: WebSettings, state: State, now: float) -> str | None:
     """Say how many SU an end now leaves in the account; None where it is too little to speak of."""
     su = settings.su_per_hour * max(0.0, ends_at(settings, state) - now) / 3600
-    return f"{su:,.1f}" if su >= 0.05 else None
+    return number(su, 1) if su >= 0.05 else None
 
 
 def duration_in_words(seconds: float) -> str:
@@ -94,9 +106,13 @@ def template_values() -> dict[str, Any]:
         "entry_mark": entry_mark,
         "progress_parts": PROGRESS_PARTS,
         "su_to_save": lambda state: su_to_save(current_settings(), state, time.time()),
-        "snippets": lambda model: snippets(current_settings(), model),
+        "snippets": lambda model, location=CLUSTER: snippets(
+            current_settings(), model, location, for_guest=not g.visitor.is_owner
+        ),
         "clock": clock,
+        "hour": hour,
         # The form is of the portal: who comes past it would find nothing there.
         "relaunch_path": lambda: relaunch_path(current_settings().staged_root) if request.script_root else None,
         "mark_of": mark_of,
+        "keeps_prompts": lambda: current_settings().audit_prompts,
     }

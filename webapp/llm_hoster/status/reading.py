@@ -35,6 +35,10 @@ class Reading(Generic[T]):
                 threading.Thread(target=self._run, args=(self._under_way,), name="reading", daemon=True).start()
             under_way = self._under_way
         under_way.wait(PATIENCE_S)
+        return self.latest()
+
+    def latest(self) -> T:
+        """Give what was read last, and wait for nothing; `nothing` where that is long ago."""
         with self._lock:
             return self._value if time.monotonic() - self._read_at < STALE_S else self._nothing
 

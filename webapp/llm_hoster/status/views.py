@@ -1,19 +1,21 @@
-"""The engine's start-up, the head of the page, and the panels: API address, engine, models. And a sign of life."""
+"""The engine's start-up, the head of the page, and the panels: Connect, engine, models. And a sign of life."""
 
 from __future__ import annotations
 
 import time
 from typing import Any
 
-from flask import Blueprint, Response, make_response, render_template, request
+from flask import Blueprint, Response, g, make_response, render_template, request
 
 from llm_hoster.current import current_engine_state, current_settings, current_store
 from llm_hoster.engine.record.state import COMING, SERVING
 from llm_hoster.errors import HTTPError
 from llm_hoster.status.engine_history import WORDS, happenings
+from llm_hoster.status.location import CLUSTER, LOCATIONS
 from llm_hoster.status.models_here import candidates, staged_session
 from llm_hoster.status.page import current_notices, duration_in_words, session_facts
 from llm_hoster.status.start_up import entry_mark, mark_of
+from llm_hoster.status.tunnel import USER, owner_name, tunnel_of
 
 bp = Blueprint("status", __name__)
 
@@ -37,7 +39,7 @@ def show() -> Response:
     response = make_response(
         render_template(
             "chat/_entry.html", state=state, conversation_id=conversation_id,
-            messages=current_store().messages(conversation_id),
+            messages=current_store().messages(conversation_id, g.visitor.id),
         )
     )  # fmt: skip
     if state.state not in COMING:
@@ -63,11 +65,15 @@ def session() -> Response:
     return response
 
 
-@bp.get("/api-address")
-def api_address() -> str:
-    """Show the endpoint's address, its key and how to call it."""
-    model = current_engine_state().model
-    return panel("status/_api_address.html", "API address", settings=current_settings(), model=model)
+@bp.get("/connect")
+def connect() -> str:
+    """Show the endpoint's address, its key and how programs call it from where they run."""
+    settings, location = current_settings(), LOCATIONS.get(request.args.get("at", ""), CLUSTER)
+    tunnel = tunnel_of(settings, owner_name() if g.visitor.is_owner else USER)
+    return panel(
+        "status/_connect.html", "Connect your programs", settings=settings, model=current_engine_state().model,
+        location=location, locations=LOCATIONS.values(), tunnel=tunnel,
+    )  # fmt: skip
 
 
 @bp.get("/engine")

@@ -7,7 +7,7 @@ import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from llm_hoster.engine.failures.causes import CAUSES
+from llm_hoster.engine.failures.causes import CAUSES, memory
 from llm_hoster.engine.failures.causes.installation import FAILED_COMPILER
 from llm_hoster.engine.failures.log_line import LogLine, parse_line
 from llm_hoster.engine.failures.run_settings import RunSettings
@@ -60,6 +60,8 @@ class Failure:
     cause: str
     deciding_line: str | None
     remedy: Remedy | None = None
+    # More memory would have helped, of the GPU or of the job.
+    wants_memory: bool = False
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,7 @@ def explain(
             if match is None:
                 continue
             remedy = cause.remedy(match, _settings(lines)) if cause.remedy else None
-            failure = Failure(cause.explain(match), evidence.shown, remedy)
+            failure = Failure(cause.explain(match), evidence.shown, remedy, wants_memory=cause in memory.CAUSES)
             if not cause.is_vague:
                 return failure
             vague = vague or failure
@@ -103,6 +105,7 @@ def explain(
             "The job's memory (not the GPU's) was too small: the kernel ended a part of vLLM. "
             "Choose more GPUs, which bring more memory, or a smaller model.",
             vague.deciding_line if vague else first,
+            wants_memory=True,
         )
     return vague or Failure(_cause_of_end(return_code, was_ready, memory_kills, has_line=first is not None), first)
 

@@ -13,15 +13,16 @@ SCANCEL_TIMEOUT_S = 5.0
 def ask_job(job_id: str, what: str, *, timeout_s: float = SQUEUE_TIMEOUT_S) -> str | None:
     """Give squeue's word for one thing about a job, such as %T; None where it does not know, or does not answer."""
     # The format stands last; jobs that have just ended are known too.
-    return _run(["squeue", "--noheader", "--states=all", "--jobs", job_id, "--format", what], timeout_s) or None
+    return ask(["squeue", "--noheader", "--states=all", "--jobs", job_id, "--format", what], timeout_s) or None
 
 
 def cancel_job(job_id: str) -> bool:
     """Say whether Slurm took it."""
-    return _run(["scancel", job_id], SCANCEL_TIMEOUT_S) is not None
+    return ask(["scancel", job_id], SCANCEL_TIMEOUT_S) is not None
 
 
-def _run(command: Sequence[str], timeout_s: float) -> str | None:
+def ask(command: Sequence[str], timeout_s: float = SQUEUE_TIMEOUT_S) -> str | None:
+    """Give what one of Slurm's programs prints; None where it fails or is too slow."""
     try:
         done = subprocess.run(  # noqa: S603 - a list, made by us
             command,

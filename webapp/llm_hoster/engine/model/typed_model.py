@@ -42,10 +42,23 @@ def check_typed_model(
         say("model", f"Nobody knows yet whether {source} fits, vLLM will tell. {error}")
         return None
     try:
-        _Judgement(session, configuration).require_fit()
+        longest = require_fit(session, configuration)
+        if longest is not None:
+            say("model", f"{source} fits, with room for {longest} tokens of context.")
     except ArchitectureError as error:
         say("model", f"Nobody knows yet whether {source} fits, vLLM will tell. {error}")
     return configuration.config
+
+
+def require_fit(session: Session, configuration: Configuration) -> int | None:
+    """
+    Give the longest context, or None on a CPU: its memory is the job's, and nobody has measured what vLLM makes of it.
+
+    Raise ChoiceError as the form does for a model of the catalogue, ArchitectureError where nobody can tell.
+    """
+    if session.engine.accelerator == "cpu":
+        return None
+    return _Judgement(session, configuration).require_fit()
 
 
 def require_folder(folder: Path) -> None:
@@ -83,11 +96,8 @@ class _Judgement:
         self._session = session
         self._configuration = configuration
 
-    def require_fit(self) -> None:
-        """Raise ChoiceError as the form does for a model of the catalogue."""
+    def require_fit(self) -> int:
         session, sentences = self._session, self._session.catalogue.sentences
-        if session.engine.accelerator == "cpu":
-            return  # A CPU's memory is the job's; nobody has measured what vLLM makes of it.
         place, variant = (session.gpu_type.name, str(session.num_gpus)), (session.quantization, session.preset)
         fit = self._fit(place, variant)
         if fit.is_estimate:
@@ -103,7 +113,7 @@ class _Judgement:
                 raise ChoiceError(fill(sentences["does_not_fit"], {**texts, "reason": reason}))
             texts |= {"value": str(session.context_length), "longest": str(fit.max_model_len)}
             raise ChoiceError(fill(sentences["context_too_long"], texts))
-        say("model", f"{session.model.source} fits, with room for {fit.max_model_len} tokens of context.")
+        return fit.max_model_len
 
     def _holds(self, place: PlaceNames, variant: VariantNames) -> bool:
         fit = self._fit(place, variant)

@@ -18,13 +18,16 @@ PR_SET_CHILD_SUBREAPER = 36
 
 # Each line that it reads names all process groups of now, until the supervisor ends, however that comes about: then the
 # pipe closes. It ignores the signals that Slurm sends to all processes of a job at once; a line "done" sends it home.
+# One that was never told any takes nothing away, for it may stand in for another that was killed: the next session on
+# this node finds the processes by the folder.
 GUARD_SCRIPT = """
 trap '' TERM INT HUP
-groups=
+told=
 while read -r line; do
     [ "$line" = done ] && exit 0
-    groups=$line
+    told=1 groups=$line
 done
+[ -n "$told" ] || exit 0
 # shellcheck disable=SC2086 # one word for each group
 [ -n "$groups" ] && kill -s KILL -- $groups 2>/dev/null
 [ -f "$1/shared-memory" ] && while read -r file; do

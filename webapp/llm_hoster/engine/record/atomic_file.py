@@ -7,12 +7,15 @@ import tempfile
 from pathlib import Path
 
 
-def replace_file(path: Path, text: str) -> None:
-    """Write by atomic replace, readable by the owner alone."""
+def replace_file(path: Path, content: str | bytes, *, is_lasting: bool = False) -> None:
+    """Write by atomic replace, readable by the owner alone; a lasting file is whole after a power cut, too."""
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with os.fdopen(descriptor, "w") as file:
-            file.write(text)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
+            if is_lasting:
+                file.flush()
+                os.fsync(file.fileno())
         os.replace(temporary, path)
     except OSError:
         os.unlink(temporary)

@@ -7,6 +7,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from llm_hoster.client.session_files import ENDPOINT_FILE
 from llm_hoster.engine.record.atomic_file import replace_file
 
 
@@ -26,7 +27,7 @@ class Handover:
 
     @property
     def endpoint_file(self) -> Path:
-        return self.staged_root / "endpoint.json"
+        return self.staged_root / ENDPOINT_FILE
 
     def write_endpoint(self, api_key: str, served_model_name: str) -> None:
         """Write what a script of the owner's needs."""

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
+import time
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
@@ -19,6 +22,8 @@ StepStatus = Literal["waiting", "running", "done", "failed"]
 # States in which vLLM is on its way up, and in which it takes questions.
 COMING = ("starting", "restarting", "switching")
 SERVING = ("ready", "degraded")
+# Longer than the step of a file system's clock.
+SETTLED_NS = 100_000_000
 
 
 @dataclass(frozen=True)
@@ -36,12 +41,13 @@ class Step:
 
 @dataclass(frozen=True)
 class Transition:
-    """One change of state; `at` is in Unix seconds."""
+    """One change of state, or a note of what has happened in it; `at` is in Unix seconds."""
 
     at: float
     before: StateName
     after: StateName
     cause: str | None
+    is_note: bool = False
 
 
 @dataclass(frozen=True)
@@ -53,6 +59,8 @@ class ServedModel:
     # How the GPUs are shared out to several of it; empty where they serve one together.
     replicas: str = ""
     task: Task = "chat"
+    # What tells vLLM its thoughts from its answer; empty where it is not known to think.
+    reasoning_parser: str = ""
 
     @property
     def embeds(self) -> bool:
@@ -106,6 +114,8 @@ class State:
     # The names of the LoRA adapters that are served beside the model; None where the session has no folder of them.
     adapters: tuple[str, ...] | None = None
     adapter_look: AdapterLook | None = None
+    # The name of the model that sleeps beside the one that serves: a change to it takes seconds.
+    asleep: str | None = None
     # The next session in a row, once it has taken over: questions go there.
     successor: Successor | None = None
     restarts: int = 0
@@ -114,7 +124,24 @@ class State:
 
 
 def read_state(path: Path) -> State:
-    """Raise OSError when no state was written yet, or none is any more."""
+    """
+    Raise OSError when no state was written yet, or none is any more.
+
+    Every request asks for it, and it seldom changes: a file that is the same one is not read again. One that was
+    written just now is: the next may have its inode, its size and, as file systems count, its time.
+    """
+    found = os.stat(path)
+    if time.time_ns() - found.st_mtime_ns < SETTLED_NS:
+        return _read(path)
+    return _read_once(path, found.st_ino, found.st_mtime_ns, found.st_size)
+
+
+@lru_cache(maxsize=1)
+def _read_once(path: Path, *_identity: int) -> State:
+    return _read(path)
+
+
+def _read(path: Path) -> State:
     values = json.loads(path.read_text())
     values["model"] = ServedModel(**values["model"])
     values["steps"] = tuple(Step(**step) for step in values["steps"])

@@ -45,7 +45,7 @@ class EngineRun:
         titles = [(prelude.name, prelude.title) for prelude in self._waiting if prelude.title]
         self._engine = EngineProcess(plan.command, plan.environment, folders, log, preludes=titles)
         self._is_engine_started = False
-        self._is_up = False
+        self.is_up = False
         self._shared_memory = SharedMemory(folders.shared_memory_path)
         self._noted_at = 0.0
         key = plan.start_key
@@ -56,6 +56,11 @@ class EngineRun:
         self.began_at = time.time()
         clear_folder(self._folders.tmp_dir)
         self._go_on()
+
+    def begin_again(self) -> None:
+        """It has slept, and is being woken."""
+        self.began_at = time.time()
+        self._news_at = time.monotonic()
 
     @property
     def children(self) -> list[Child]:
@@ -81,7 +86,7 @@ class EngineRun:
 
     def look(self) -> None:
         """Take over what has happened since the last call."""
-        if not self._is_up and time.monotonic() - self._noted_at > NOTE_INTERVAL_S:
+        if not self.is_up and time.monotonic() - self._noted_at > NOTE_INTERVAL_S:
             self._noted_at = time.monotonic()
             self._shared_memory.note()
         if self._engine.read_news():
@@ -104,7 +109,7 @@ class EngineRun:
     def finish_steps(self) -> None:
         """vLLM answers; the next start will know how long this one took."""
         self._engine.finish_steps()
-        self._is_up = True
+        self.is_up = True
         self._shared_memory.note()
         if self.plan.start_key is not None:
             record_start(self.plan.start_key, self._engine.steps(), self.plan.start_folders[0])

@@ -47,6 +47,18 @@ class Plan:
     adjustment: Adjustment = field(default_factory=Adjustment)
     # None where the session has no folder of adapters.
     adapters: AdapterFolder | None = None
+    # How much of the job's memory its vLLM takes while it sleeps; None where it cannot sleep.
+    bytes_asleep: Callable[[], int | None] = lambda: None
+
+    # The arguments that say what is served, however its weights are read; without adapters.
+    choice: Sequence[str] = ()
+
+    def serves_like(self, other: Plan) -> bool:
+        return self._what() == other._what()
+
+    def _what(self) -> tuple[object, ...]:
+        served = None if self.adapters is None else list(self.adapters.served)
+        return self.model.name, list(self.choice), self.adjustment, served
 
     def with_adapters(self, served: Sequence[Adapter]) -> Plan:
         if self.adapters is None or list(served) == list(self.adapters.served):

@@ -10,6 +10,7 @@ from typing import Any
 
 from llm_hoster.catalogue.arguments import value_of
 from llm_hoster.catalogue.choice import HUGGING_FACE_ID
+from llm_hoster.catalogue.model_parsers import REASONING_OPTION
 from llm_hoster.catalogue.sentences import replicas_text
 from llm_hoster.engine.cluster.nodes import read_job_nodes
 from llm_hoster.engine.cluster.ray_cluster import RayCluster, make_ray_plan
@@ -18,7 +19,7 @@ from llm_hoster.engine.model.download import Download, caches_for, find_source, 
 from llm_hoster.engine.model.fast_start import FastStart
 from llm_hoster.engine.model.in_use import InUse
 from llm_hoster.engine.model.prelude import Prelude
-from llm_hoster.engine.model.weight_files import Part
+from llm_hoster.engine.model.weight_files import Part, local_folder, total_bytes, weight_files
 from llm_hoster.engine.process.folders import Folders
 from llm_hoster.engine.record.adjustment import Adjustment
 from llm_hoster.engine.record.state import ServedModel
@@ -35,6 +36,8 @@ from llm_hoster.engine.vllm.adapter import (
 from llm_hoster.engine.vllm.command import build_command, build_environment
 from llm_hoster.engine.vllm.container import bound_folders, real_source
 from llm_hoster.engine.vllm.serve_arguments import base_arguments, choice_arguments, source_of
+from llm_hoster.engine.vllm.sleep import VARIABLES as SLEEP_VARIABLES
+from llm_hoster.engine.vllm.sleep import can_sleep
 from llm_hoster.errors import SessionError
 from llm_hoster.session import Session, expand_path
 
@@ -78,6 +81,8 @@ class SessionPlanner:
         )
         if session.lora_folder:
             environment |= RUNTIME_VARIABLES
+        if can_sleep(session):
+            environment |= SLEEP_VARIABLES
 
         def vllm() -> list[str]:
             bound = _bound_folders(session, fast, adapters)
@@ -86,7 +91,7 @@ class SessionPlanner:
         def command(served: Sequence[Adapter]) -> list[str]:
             return [
                 *vllm(),
-                *base_arguments(fast.source, session.model.name, self._folders),
+                *base_arguments(fast.source, session.model.name, self._folders, session.catalogue.site.media_hosts),
                 *choice_arguments(session, served, parsers, fast.load_format, room=adapters),
                 *adjustment.arguments(),  # Of two arguments, vLLM takes the later one.
             ]
@@ -102,7 +107,7 @@ class SessionPlanner:
             return [*fast.preludes(downloads), cluster]
 
         return Plan(
-            model=_served_model(session),
+            model=_served_model(session, parsers),
             command=command(adapters),
             environment=environment | (OFFLINE if fetches and not _names_another_model(arguments) else {}),
             preludes=preludes,
@@ -111,6 +116,8 @@ class SessionPlanner:
             values=dict(values),
             adjustment=adjustment,
             adapters=_adapter_folder(session, adapters, command),
+            choice=[source_of(session), *choice_arguments(session, [], parsers, room=adapters)],
+            bytes_asleep=lambda: _weights_bytes(source, environment, arguments) if can_sleep(session) else None,
         )
 
     def _fast_start(
@@ -160,9 +167,19 @@ def _marks(session: Session, caches: Sequence[Path], arguments: Sequence[str]) -
     return [InUse(model, caches, is_mistral=is_mistral(arguments))] if is_of_hub else []
 
 
-def _served_model(session: Session) -> ServedModel:
+def _weights_bytes(source: str, environment: Mapping[str, str], arguments: Sequence[str]) -> int | None:
+    """Weights that are made smaller while they are loaded take less."""
+    folder = local_folder(source, environment)
+    if folder is None:
+        return None
+    return total_bytes(weight_files(folder, is_mistral=is_mistral(arguments))) or None
+
+
+def _served_model(session: Session, parsers: Sequence[str]) -> ServedModel:
     model = session.model
-    return ServedModel(model.name, model.title, replicas_text(session.replicas, session.num_gpus), model.task)
+    replicas = replicas_text(session.replicas, session.num_gpus)
+    reasoning_parser = value_of(REASONING_OPTION, [*parsers, *session.engine.args, *model.args]) or ""
+    return ServedModel(model.name, model.title, replicas, model.task, reasoning_parser)
 
 
 def _find_adapters(session: Session) -> list[Adapter]:

@@ -65,7 +65,7 @@ class Journal:
 
     def note(self, sentence: str) -> None:
         """Keep a sentence where people look for what has happened; the state stays."""
-        transition = Transition(time.time(), self.state, self.state, sentence)
+        transition = Transition(time.time(), self.state, self.state, sentence, is_note=True)
         self._transitions = [*self._transitions, transition][-KEPT_TRANSITIONS:]
 
     def write(self, **facts: Any) -> None:

@@ -17,13 +17,14 @@ import shutil
 import signal
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from llm_hoster.engine.chain.chain import Chain, is_early
 from llm_hoster.engine.job.ending import GRACE_S, ask_slurm_reason, end_processes, reason_of_end
 from llm_hoster.engine.job.time_limit import LIMIT_DRAIN_S, LIMIT_RESERVE_S, TimeLimit
+from llm_hoster.engine.process.child import Child
 from llm_hoster.engine.process.folders import Folders
 from llm_hoster.engine.process.guard import Guard, adopt_orphans, kill_descendants
 from llm_hoster.engine.record.adjustment import Adjustment
@@ -38,7 +39,7 @@ from llm_hoster.engine.supervision.adapters import Adapters
 from llm_hoster.engine.supervision.control import Control
 from llm_hoster.engine.supervision.journal import Journal
 from llm_hoster.engine.supervision.pulse import HANG_S, LOOK_INTERVAL_S
-from llm_hoster.engine.supervision.service import Service
+from llm_hoster.engine.supervision.service import SILENT_START_S, Service
 from llm_hoster.engine.supervision.web_process import WebProcess
 from llm_hoster.errors import LLMHosterError
 
@@ -78,6 +79,7 @@ class Supervisor:
         failed_stay_s: float = FAILED_STAY_S,
         idle_s: float | None = None,
         hang_s: float = HANG_S,
+        silent_start_s: float = SILENT_START_S,
     ) -> None:
         """
         `on_model` is told what is served, each time that it may have changed.
@@ -104,6 +106,7 @@ class Supervisor:
             self._notify,
             self._kill_strays,
             hang_s=hang_s,
+            silent_start_s=silent_start_s,
             look_interval_s=LOOK_INTERVAL_S if idle_s is None else min(LOOK_INTERVAL_S, idle_s / 4),
         )
         self._adapters = Adapters(self._service, self._journal, folders.socket_path, self._notify)
@@ -334,10 +337,10 @@ class Supervisor:
             self._guard.watch(groups)
             self._watched = groups
 
-    def _kill_strays(self) -> None:
+    def _kill_strays(self, others: Sequence[Child]) -> None:
         """What has left its group is ours by adoption now."""
         spared = {self._guard.pid} if self._guard else set()
-        spared |= {self._web.child.pid} if self._web else set()
+        spared |= {child.pid for child in (*others, *([self._web.child] if self._web else []))}
         kill_descendants(spared, timeout_s=2.0, spare_own_session=True)
 
     # --- How it ends ---
@@ -423,4 +426,5 @@ class Supervisor:
             successor=self._successor,
             adapters=self._adapters.names,
             adapter_look=self._adapters.look,
+            asleep=self._service.asleep,
         )

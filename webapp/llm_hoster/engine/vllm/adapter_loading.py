@@ -42,8 +42,12 @@ class Change:
 
     @property
     def sentence(self) -> str:
-        parts = [("Loaded", self.loaded), ("Loaded anew", self.replaced), ("Taken away", self.unloaded)]
-        told = [f"{word}: {', '.join(names)}." for word, names in parts if names]
+        parts = [
+            ("Loaded: {names}.", self.loaded),
+            ("Loaded anew: {names}.", self.replaced),
+            ("Taken away: {names}.", self.unloaded),
+        ]
+        told = [text.format(names=", ".join(names)) for text, names in parts if names]
         return " ".join([*(told or ["No adapter has changed." if not self.faults else ""]), *self.faults]).strip()
 
 

@@ -113,6 +113,8 @@ def _own_variables(engine: Engine, folders: Folders) -> dict[str, str]:
         "GLOO_SOCKET_IFNAME": "lo",
         "NCCL_SOCKET_IFNAME": "lo",
         "VLLM_NO_USAGE_STATS": "1",
+        # A host that is allowed must not lead to one that is not.
+        "VLLM_MEDIA_URL_ALLOW_REDIRECTS": "0",
         "DO_NOT_TRACK": "1",
         "PYTHONUNBUFFERED": "1",
         "PYTHONNOUSERSITE": "1",

@@ -10,6 +10,7 @@ from llm_hoster.catalogue.preset import AS_PUBLISHED, PRESETS
 from llm_hoster.engine.process.folders import Folders
 from llm_hoster.engine.vllm.adapter import Adapter, adapter_arguments
 from llm_hoster.engine.vllm.parallel import parallel_arguments
+from llm_hoster.engine.vllm.sleep import sleep_arguments
 from llm_hoster.session import expand_path
 
 # Weights in other formats carry programs. Loaders of `--load-format` that are faster read the same files.
@@ -17,13 +18,26 @@ SAFETENSORS = "safetensors"
 MAX_MODEL_LEN = "--max-model-len"
 # Said and not left to vLLM: a model that writes can embed too, and vLLM takes the other of the two.
 OF_THE_TASK: Mapping[Task, Sequence[str]] = {"chat": (), "embed": ("--runner", "pooling", "--convert", "embed")}
+# Portals cut what is silent for a minute, and a long prompt may be read for longer.
+HEARTBEAT_S = 15
+# vLLM takes an empty list of hosts for "all". No host has this name (RFC 2606).
+NO_HOST = "nowhere.invalid"
 
 
-def base_arguments(source: str, served_model_name: str, folders: Folders) -> list[str]:
+def base_arguments(source: str, served_model_name: str, folders: Folders, media_hosts: Sequence[str] = ()) -> list[str]:
     """Ask for a model on the session's unix socket; any engine's arguments follow."""
-    arguments = ["serve", source, "--served-model-name", served_model_name, "--uds", str(folders.socket_path)]
-    # The gateway logs requests itself, and the pages ask for health and gauges all the time.
-    return [*arguments, "--disable-fastapi-docs", "--disable-uvicorn-access-log"]
+    return [
+        *("serve", source, "--served-model-name", served_model_name, "--uds", str(folders.socket_path)),
+        # The gateway logs requests itself, and the pages ask for health and gauges all the time.
+        *("--disable-fastapi-docs", "--disable-uvicorn-access-log"),
+        # Who asks much waits behind who asks little: the gateway says how urgent each question is.
+        *("--scheduling-policy", "priority"),
+        # The record of requests tells what the prefix cache has saved.
+        "--enable-prompt-tokens-details",
+        *("--sse-keep-alive-interval", str(HEARTBEAT_S)),
+        # A question must not make this node fetch what only the cluster can reach.
+        *("--allowed-media-domains", NO_HOST, *media_hosts),
+    ]
 
 
 def choice_arguments(
@@ -47,7 +61,7 @@ def choice_arguments(
     arguments += ["--load-format", load_format]
     if choice.model.trust_remote_code and choice.verdict is not None:
         arguments.append("--trust-remote-code")
-    arguments += [*PRESETS[choice.preset].args, *adapter_arguments(adapters, room), *parsers]
+    arguments += [*sleep_arguments(choice), *PRESETS[choice.preset].args, *adapter_arguments(adapters, room), *parsers]
     return [*arguments, *choice.engine.args, *choice.model.args]
 
 
