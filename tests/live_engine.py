@@ -28,6 +28,8 @@ START_TIMEOUT_S = 240.0
 ARGUMENTS = [
     "--served-model-name", "tiny", "--enforce-eager", "--distributed-executor-backend", "uni",
     "--enable-auto-tool-choice", "--tool-call-parser", "hermes", "--reasoning-parser", "qwen3",
+    "--scheduling-policy", "priority", "--sse-keep-alive-interval", "15", "--allowed-media-domains", "nowhere.invalid",
+    "--enable-prompt-tokens-details",
 ]  # fmt: skip
 ENVIRONMENT = {
     "HF_HUB_OFFLINE": "1",
@@ -55,6 +57,9 @@ class LiveEngine:
 
     def wait_until_running(self, number: int, *, timeout_s: float = 10.0) -> None:
         wait_for(lambda: self.num_requests_running() == number, f"{number} requests running", timeout_s=timeout_s)
+
+    def wait_until_busy(self) -> None:
+        wait_for(lambda: self.num_requests_running() > 0, "requests running")
 
 
 def wait_for(is_so: Callable[[], bool], what: str, *, timeout_s: float = 10.0) -> None:

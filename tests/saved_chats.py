@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import sqlite3
 from pathlib import Path
 from typing import Any
 
+from llm_hoster.job_database import opened_copy
+
 
 def read_saved(history: Path, query: str, *values: str) -> list[tuple[Any, ...]]:
-    """
-    Read the file and touch nothing of it.
-
-    The session takes no locks, so any other way of opening would take its journal for a dead process's and undo what is
-    being written. Read in the middle of a write, the file makes no sense: then nothing is found, and one asks again.
-    """
-    with contextlib.closing(sqlite3.connect(f"file:{history}?immutable=1", uri=True)) as disk:
-        try:
-            return disk.execute(query, values).fetchall()
-        except sqlite3.DatabaseError:
-            return []
+    """Read a copy, and touch nothing of the file."""
+    with opened_copy(history) as database:
+        return database.execute(query, values).fetchall()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import signal
@@ -22,6 +23,8 @@ from flask.testing import FlaskClient
 from llm_hoster import gunicorn_conf
 from llm_hoster.engine.record.state import ServedModel, State, Step, write_state
 from llm_hoster.settings import SETTINGS_VARIABLE, WebSettings
+from llm_hoster.usage.recorder import Recorder
+from llm_hoster.usage.store import SessionFacts
 from llm_hoster.web import create_app
 
 PASSWORD = "p" * 32
@@ -68,6 +71,14 @@ def make_settings(tmp_path: Path, short_dir: Path) -> MakeSettings:
 
 
 @pytest.fixture
+def recorder(tmp_path: Path) -> Iterator[Recorder]:
+    """The record of requests of a session that runs, beside any web app."""
+    facts = SessionFacts("session-1", "Tiny model", str(tmp_path), time.time() - 3600, 100.0)
+    with contextlib.closing(Recorder(tmp_path / "usage", facts)) as recorder:
+        yield recorder
+
+
+@pytest.fixture
 def make_client(make_settings: MakeSettings) -> Iterator[MakeClient]:
     """Make a client of an app in this process, logged in unless told otherwise."""
     apps = []
@@ -83,6 +94,7 @@ def make_client(make_settings: MakeSettings) -> Iterator[MakeClient]:
     yield make
     for app in apps:
         app.extensions["llm_hoster"]["store"].close()
+        app.extensions["llm_hoster"]["recorder"].close()
 
 
 @dataclass

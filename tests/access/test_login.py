@@ -7,7 +7,7 @@ from werkzeug.routing import Rule
 
 from tests.web_session import HOST, PASSWORD, PORTAL, MakeClient
 
-OPEN = {"access.log_in", "static", "status.healthz"}
+OPEN = {"access.log_in", "static", "status.healthz", "language.choose"}
 MEMBER = "0" * 32
 
 
@@ -68,7 +68,7 @@ def test_a_wrong_secret_gives_no_cookie(make_client: MakeClient, password: str) 
 
     assert response.status_code == 401
     assert "Set-Cookie" not in response.headers
-    assert "This is not the secret of this session." in response.get_data(as_text=True)
+    assert "This is neither the secret of this session nor a valid key." in response.get_data(as_text=True)
 
 
 def test_the_cookie_of_another_session_opens_nothing(make_client: MakeClient) -> None:

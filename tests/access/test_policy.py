@@ -25,15 +25,14 @@ def test_every_source_is_this_sessions_own_path(
     directives = dict(part.split(" ", 1) for part in response.headers["Content-Security-Policy"].split("; "))
     assert directives.pop("connect-src") == session
     assert directives.pop("form-action") == session
-    for name in ("script-src", "style-src", "img-src"):
+    assert directives.pop("img-src") == f"{session}static/ {session}chat/attachments/"
+    for name in ("script-src", "style-src", "font-src"):
         assert directives.pop(name) == f"{session}static/"
     assert set(directives) == {"default-src", "base-uri", "frame-ancestors", "object-src"}
     assert set(directives.values()) == {"'none'"}
 
 
-@pytest.mark.parametrize(
-    "path", ["/", "/api-address", "/static/app.css", "/healthz", "/no/such", "/v1/models", "/status"]
-)
+@pytest.mark.parametrize("path", ["/", "/connect", "/static/app.css", "/healthz", "/no/such", "/v1/models", "/status"])
 def test_no_answer_allows_self_or_anything_unsafe(make_client: MakeClient, path: str) -> None:
     with make_client().get(path) as response:
         assert response.headers["X-Content-Type-Options"] == "nosniff"
@@ -45,7 +44,7 @@ def test_no_answer_allows_self_or_anything_unsafe(make_client: MakeClient, path:
     assert "*" not in policy
 
 
-@pytest.mark.parametrize("path", ["/", "/api-address", "/status", "/session", "/engine"])
+@pytest.mark.parametrize("path", ["/", "/connect", "/status", "/session", "/engine"])
 def test_pages_are_kept_in_no_cache_and_have_no_inline_code(make_client: MakeClient, path: str) -> None:
     response = make_client().get(path)
 

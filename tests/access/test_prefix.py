@@ -26,7 +26,7 @@ def log_in(client: FlaskClient, path: str, headers: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize(("path", "headers", "prefix"), MOUNTS)
-@pytest.mark.parametrize("page", ["/", "/api-address", "/status"])
+@pytest.mark.parametrize("page", ["/", "/connect", "/status"])
 def test_every_address_in_a_page_is_below_the_prefix(
     make_client: MakeClient, path: str, headers: dict[str, str], prefix: str, page: str
 ) -> None:

@@ -154,6 +154,11 @@ def test_the_files_that_the_faults_are_put_into_have_none(tmp_path: Path) -> Non
             'site.yml:14: portal_command: found "bin/llm-hoster", expected an absolute path',
         ),
         (
+            "core_weight: 1.0",
+            'core_weight: 1.0\nlogin_host: "-oProxyCommand=x"',
+            'site.yml:14: login_host: found "-oProxyCommand=x", expected the name of a host in small letters, without https://',
+        ),
+        (
             ", hours: 1}",
             ", hours: 1, idle_minutes: -1}",
             "site.yml:14: defaults.idle_minutes: found -1, expected greater than or equal to 0",

@@ -376,6 +376,16 @@ def test_the_most_in_a_row_is_the_sites_or_one(tmp_path: Path, old: str, new: st
     assert [offer.qos[0].chain_max for offer in catalogue.offers["g"].values()] == most
 
 
+def test_what_is_asked_is_kept_only_where_the_site_says_so(tmp_path: Path) -> None:
+    assert not compile_small(tmp_path).site.audit_prompts
+    assert compile_small(tmp_path, changed(SITE, "hf_offline", "audit_prompts: true\nhf_offline")).site.audit_prompts
+
+
+def test_the_model_names_chats_unless_the_site_says_otherwise(tmp_path: Path) -> None:
+    assert compile_small(tmp_path).site.chat_titles
+    assert not compile_small(tmp_path, changed(SITE, "hf_offline", "chat_titles: false\nhf_offline")).site.chat_titles
+
+
 @pytest.mark.parametrize(
     ("num_gpus", "value", "sentence"),
     [

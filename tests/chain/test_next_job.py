@@ -15,8 +15,9 @@ import pytest
 
 from llm_hoster.engine.chain import next_job
 from llm_hoster.engine.chain.chain import is_early, overlap_minutes
-from llm_hoster.engine.chain.next_job import next_folder, sbatch_arguments, stage_next, write_session
+from llm_hoster.engine.chain.next_job import next_folder, stage_next, write_session
 from llm_hoster.engine.chain.predecessor import Predecessor, read_predecessor
+from llm_hoster.engine.job.submission import sbatch_arguments
 from llm_hoster.errors import SessionError
 from llm_hoster.status.relaunch import relaunch_path
 from portal.job_script import job_script

@@ -17,12 +17,18 @@ import pytest
 import requests
 from flask.testing import FlaskClient
 
+from llm_hoster.api_keys.api_key import ApiKey, owner_key
+from llm_hoster.api_keys.key_folder import KeyFolder
 from llm_hoster.chat.conversation import ConversationStore
 from llm_hoster.chat.replies import Replies
+from llm_hoster.chat.turn import next_turn
 from llm_hoster.engine.record.state import State, read_state, write_state
 from llm_hoster.engine.record.successor import Successor, read_successor
 from llm_hoster.settings import WebSettings
+from llm_hoster.usage.reading import read_usage
+from llm_hoster.usage.recorder import Recorder, usage_path
 from tests.gateway.small_upstream import read_request
+from tests.usage.records import audit_lines
 from tests.web_session import API_KEY, HOST, PORTAL, MakeClient, MakeSettings, WebServer, ready_state
 
 KEY = {"Authorization": f"Bearer {API_KEY}"}
@@ -72,6 +78,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
 def ask(client: FlaskClient, key: dict[str, str] = KEY) -> tuple[int, Any]:
     with client.post("/v1/completions", json=QUESTION, headers=key) as answer:
         return answer.status_code, answer.json
+
+
+def recorded(client: FlaskClient) -> tuple[Any, Any]:
+    """What the next session answers is in its record; here it would be charged a second time."""
+    settings = client.application.extensions["llm_hoster"]["settings"]
+    return read_usage(usage_path(settings), 0.0).groups, audit_lines(settings)
 
 
 class NextSession(http.server.ThreadingHTTPServer):
@@ -128,6 +140,14 @@ def test_every_question_goes_to_the_next_session_with_the_same_key(
     assert ask(client) == (200, {"by": "the next session"})
     (asked,) = next_session.asked
     assert (asked[0], asked[1], json.loads(asked[2])) == ("/v1/completions", f"Bearer {API_KEY}", QUESTION)
+    assert recorded(client) == ((), [])
+
+
+def test_the_next_session_is_asked_at_our_own_paths(make_client: MakeClient, next_session: NextSession) -> None:
+    client = make_client(state=ready_state(successor=next_session.successor))
+    with client.post("/v1/tokenize", json=QUESTION, headers=KEY) as answer:
+        assert answer.json == {"by": "the next session"}
+    assert [path for path, *_ in next_session.asked] == ["/v1/tokenize"]
 
 
 def test_a_stranger_is_not_passed_on(make_client: MakeClient, next_session: NextSession) -> None:
@@ -158,6 +178,7 @@ def test_a_question_that_meets_the_ending_engine_goes_to_the_next_session(
     closing_engine(answer, next_session.successor)
     assert ask(client) == (200, {"by": "the next session"})
     assert json.loads(next_session.asked[0][2]) == QUESTION
+    assert recorded(client) == ((), [])
 
 
 def test_without_a_next_session_an_engine_that_ends_is_an_error(
@@ -195,16 +216,29 @@ def test_a_next_session_that_is_gone_is_named(make_client: MakeClient, next_sess
     assert f"http://127.0.0.1:{port}/v1" in answer["error"]["message"]
 
 
-def test_the_chat_of_the_old_page_asks_the_next_session(make_settings: MakeSettings, next_session: NextSession) -> None:
+def test_the_next_session_is_asked_with_the_callers_own_key(
+    make_client: MakeClient, tmp_path: Path, next_session: NextSession
+) -> None:
+    secret = KeyFolder(tmp_path / "data").create(ApiKey("key-1", "ada", "", created_at=time.time()))
+    client = make_client(state=ready_state(successor=next_session.successor), is_logged_in=False)
+
+    client.post("/v1/completions", json=QUESTION, headers={"X-Api-Key": secret})
+
+    assert next_session.asked[0][1] == f"Bearer {secret}"
+
+
+def test_the_chat_of_the_old_page_asks_the_next_session(
+    make_settings: MakeSettings, recorder: Recorder, next_session: NextSession
+) -> None:
     settings = make_settings(state=ready_state(successor=next_session.successor))
     store = ConversationStore(settings.data_dir / "history.sqlite3")
-    _, reply = Replies(settings, store).start("c" * 32, "Hello?")
+    reply = Replies(settings, store, recorder).start(next_turn("c" * 32, [], "Hello?"), owner_key(API_KEY))
     deadline = time.monotonic() + 10
     while reply.is_running:
         assert time.monotonic() < deadline
         time.sleep(0.02)
     assert (reply.message.state, reply.message.content) == ("done", "hello")
-    while store.messages("c" * 32)[-1].state != "done":
+    while store.messages("c" * 32, "owner")[-1].state != "done":
         assert time.monotonic() < deadline
         time.sleep(0.02)
     store.close()

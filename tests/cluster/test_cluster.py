@@ -60,7 +60,8 @@ def test_a_typed_gpu_is_given_to_the_job(awkward: SlurmCluster) -> None:
 
 def test_a_step_needs_its_environment_exported_again(awkward: SlurmCluster) -> None:
     """Why the app starts its steps so: `sbatch --export NONE` leaves them no PATH."""
-    script = "srun hostname; srun --export=ALL --overlap -N2 hostname | sort"
+    # A part of the memory: the first step may still be giving its own back when the second one asks.
+    script = "srun --mem 50 hostname; srun --mem 50 --export=ALL --overlap -N2 hostname | sort"
     job = submit(awkward, script, "-N2")
     assert awkward.wait_for_job_end(job) == "COMPLETED"
     output = read_home_file(awkward, "output.log")

@@ -72,6 +72,6 @@ def test_the_chat_and_the_api_panel_are_accessible(lenient: BrowserContext, main
     page.get_by_role("button", name="Send").click()
     expect(page.locator(".message-assistant .prose li").first).to_be_visible()
     assert find_faults(page) == []
-    page.get_by_role("link", name="API address").click()
+    page.get_by_role("link", name="Connect", exact=True).click()
     expect(page.get_by_role("button", name="Copy Base URL")).to_be_visible()
     assert find_faults(page) == []

@@ -7,6 +7,9 @@ import shlex
 
 import pytest
 
+from llm_hoster.engine.record.state import ServedModel
+from llm_hoster.settings import WebSettings
+from llm_hoster.status.snippet import snippet
 from tests.cluster.slurm_cluster import SlurmCluster
 from tests.end_to_end.http_client import HttpClient
 from tests.end_to_end.launched_session import LaunchedSession
@@ -36,11 +39,10 @@ def test_the_curl_lines_of_the_page_work_as_they_are_copied(
     main: LaunchedSession, cluster: SlurmCluster, alice: HttpClient
 ) -> None:
     """The page's own text, run by a real shell of alice: her home and so the key's path have spaces and a quote."""
-    from llm_hoster.settings import WebSettings
-    from llm_hoster.status.snippet import curl_snippet
-
     settings = WebSettings.from_file(main.outside(main.runtime_dir / "settings.json"))
-    said = cluster.check(["bash", "-c", curl_snippet(settings, "tiny")], user="alice", node="n2")
+    said = cluster.check(
+        ["bash", "-c", snippet("curl", settings, ServedModel("tiny", "Tiny model"))], user="alice", node="n2"
+    )
     assert json.loads(said)["choices"][0]["message"]["content"] == GREETING
 
 
@@ -55,7 +57,7 @@ def test_without_the_key_the_api_answers_401(
 
 
 @pytest.mark.parametrize(
-    "path", ["/health", "/invocations", "/docs", "/openapi.json", "/ping", "/version", "/tokenize", "/v1/responses"]
+    "path", ["/health", "/invocations", "/docs", "/openapi.json", "/ping", "/version", "/tokenize", "/v1/systemone"]
 )
 def test_no_other_route_of_vllm_is_reachable_even_with_the_key(
     main: LaunchedSession, alice: HttpClient, path: str

@@ -1,4 +1,4 @@
-"""The whole way in a real browser: form, card, Connect, start-up, chat, Stop, new chat, API address."""
+"""The whole way in a real browser: form, card, Connect, start-up, chat, Stop, new chat, and what programs need."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def ask(page: Page, text: str) -> None:
 
 def wait_for_words(page: Page) -> None:
     """Wait until a running reply shows some text."""
-    expect(page.locator(".reply-html, .reply-tail").filter(has_text=re.compile(r"\w")).first).to_be_visible()
+    expect(page.locator(".message-assistant .prose").filter(has_text=re.compile(r"\w")).first).to_be_visible()
 
 
 def test_the_card_opens_the_chat_under_rnode_and_the_model_answers_word_for_word(
@@ -131,8 +131,8 @@ def test_a_new_chat_is_empty_and_the_old_one_can_be_opened_again(chat: Page) -> 
     expect(chat.locator(".message-assistant .prose")).to_contain_text("one two three")
 
 
-def test_the_api_address_and_key_are_copied_from_the_page(main: LaunchedSession, chat: Page) -> None:
-    chat.get_by_role("link", name="API address").click()
+def test_address_key_and_model_are_copied_from_the_page(main: LaunchedSession, chat: Page) -> None:
+    chat.get_by_role("link", name="Connect", exact=True).click()
     expect(chat.get_by_role("dialog")).to_be_visible()
     for label, value in (
         ("Copy Base URL", main.endpoint["base_url"]),
@@ -145,9 +145,14 @@ def test_the_api_address_and_key_are_copied_from_the_page(main: LaunchedSession,
 
 def test_the_card_says_how_scripts_reach_the_api_and_shows_no_key(page: Page, main: LaunchedSession) -> None:
     card = find_card(page, main)
-    expect(card.get_by_label("Base URL")).to_have_value(main.endpoint["base_url"])
-    expect(card.get_by_label("Model", exact=True)).to_have_value("tiny")
-    expect(card.get_by_label("File with URL")).to_have_value(main.card["endpoint_file"])
+    expect(card.get_by_role("textbox", name="Base URL")).to_have_value(main.endpoint["base_url"])
+    expect(card.get_by_role("textbox", name="Model", exact=True)).to_have_value("tiny")
+    expect(card.get_by_role("textbox", name="File with URL")).to_have_value(main.card["endpoint_file"])
+    for label, value in (("Base URL", main.endpoint["base_url"]), ("File with URL", main.card["endpoint_file"])):
+        button = card.get_by_role("button", name=f"Copy {label}")
+        button.click()
+        expect(button).to_have_text("Copied")
+        page.wait_for_function("async value => await navigator.clipboard.readText() === value", arg=value)
     assert main.endpoint["api_key"] not in page.content()
 
 
@@ -160,6 +165,6 @@ def test_a_stranger_behind_the_portal_sees_the_login_page_only(
     expect(page.get_by_role("heading", name="This session is private")).to_be_visible()
     page.get_by_label("secret of this session").fill("x" * 32)
     page.get_by_role("button", name="Log in").click()
-    expect(page.get_by_text("This is not the secret of this session.")).to_be_visible()
+    expect(page.get_by_text("This is neither the secret of this session nor a valid key.")).to_be_visible()
     assert context.cookies() == []
     context.close()

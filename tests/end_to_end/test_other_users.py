@@ -13,7 +13,7 @@ PATHS = [
     "/",
     "/status",
     "/session",
-    "/api-address",
+    "/connect",
     "/chat/0123456789abcdef0123456789abcdef",
     "/chat/replies/0123456789abcdef0123456789abcdef/events",
     "/v1/models",

@@ -7,6 +7,9 @@ It starts in no time, answers on its unix socket, and keeps the figures that vLL
     refuse_with  a start with this argument fails
     hold         questions are answered when this file is gone
     wait         starts come to their end when this file is gone
+    refuse_once  its text is printed at the next start, which then fails
+    refuse_sleep, refuse_wake  it does not fall asleep, or does not wake up, while there is such a file
+    hold_sleep, hold_wake  it falls asleep, or wakes up, when this file is gone
     refuse_load  its text is the refusal of the next LoRA adapters
     hold_load    adapters are loaded when this file is gone
     loads        each adapter that is loaded while it runs appends its path here
@@ -28,15 +31,19 @@ import socketserver
 import subprocess
 import sys
 import time
+import zlib
 from pathlib import Path
 
 FOLDER = Path(os.environ["HOME"]) / "engine"
-WORKER = "import mmap, os, signal; file = open(f'/dev/shm/llmt-{os.getpid()}', 'wb+'); file.truncate(mmap.PAGESIZE);"
+# Of this session, so that tests beside each other know their own.
+SHARED = f"/dev/shm/llmt-{zlib.crc32(bytes(FOLDER)):08x}-"
+WORKER = f"import mmap, os, signal; file = open(f'{SHARED}{{os.getpid()}}', 'wb+'); file.truncate(mmap.PAGESIZE);"
 WORKER += "memory = mmap.mmap(file.fileno(), 0); print(flush=True); signal.pause()"
 TOO_LARGE = "ValueError: No available memory for the cache blocks. Try increasing `gpu_memory_utilization`"
 
 
 class Figures:
+    is_asleep = False
     running = 0
     ended = 0
     tokens = 0
@@ -97,6 +104,16 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        if self.path in ("/sleep?level=1", "/wake_up"):
+            word = "sleep" if self.path.startswith("/sleep") else "wake"
+            while (FOLDER / f"hold_{word}").exists():
+                time.sleep(0.01)
+            is_refused = os.environ.get("VLLM_SERVER_DEV_MODE") != "1" or (FOLDER / f"refuse_{word}").exists()
+            Figures.is_asleep = Figures.is_asleep if is_refused else word == "sleep"
+            self._answer("{}", 500 if is_refused else 200)
+            return
+        while Figures.is_asleep:
+            time.sleep(0.01)
         if self.path in ("/v1/load_lora_adapter", "/v1/unload_lora_adapter"):
             status, message = Adapters.change(self.path, body)
             self._answer(json.dumps({"error": {"message": message, "code": status}}), status)
@@ -162,6 +179,10 @@ def main() -> None:
         starts.write(json.dumps(arguments) + "\n")
     if (FOLDER / "refuse").exists():
         sys.exit((FOLDER / "refuse").read_text())
+    if (FOLDER / "refuse_once").exists():
+        text = (FOLDER / "refuse_once").read_text()
+        (FOLDER / "refuse_once").unlink()
+        sys.exit(text)
     if (FOLDER / "refuse_with").exists() and (FOLDER / "refuse_with").read_text() in arguments:
         sys.exit(TOO_LARGE)
     if "broken" in arguments[1]:
@@ -169,7 +190,7 @@ def main() -> None:
     Adapters.start(arguments)
     while (FOLDER / "wait").exists():
         time.sleep(0.01)
-    with open(f"/dev/shm/llmt-{os.getpid()}", "wb+") as file:
+    with open(f"{SHARED}{os.getpid()}", "wb+") as file:
         file.truncate(mmap.PAGESIZE)
         memory = mmap.mmap(file.fileno(), mmap.PAGESIZE)  # noqa: F841 - used as long as it is open
     server = Server(arguments[arguments.index("--uds") + 1], Handler)

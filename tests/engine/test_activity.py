@@ -69,6 +69,15 @@ print("INFO:     Application startup complete.", flush=True)
 socketserver.UnixStreamServer(socket_path, Handler).serve_forever()
 """
 
+# Speaks for a while, and then no more, and never serves.
+SAYS_NOTHING = """
+import time
+for _ in range(4):
+    print("INFO:     Still loading.", flush=True)
+    time.sleep(0.4)
+time.sleep(600)
+"""
+
 # Puts a vLLM that runs already in its place.
 STANDS_FOR_VLLM = """
 import os, sys, time
@@ -80,13 +89,11 @@ time.sleep(600)
 
 
 class Supervised:
-    def __init__(
-        self, folder: Path, runtime_dir: Path, idle_s: float, hang_s: float, program: str, argument: Path
-    ) -> None:
+    def __init__(self, folder: Path, runtime_dir: Path, times: list[float], program: str, argument: Path) -> None:
         self.runtime_dir = runtime_dir / "llmh-x"
         self.outcome = folder / "outcome.json"
         self.log = folder / "output.log"
-        arguments = [self.runtime_dir, self.outcome, idle_s, hang_s]
+        arguments = [self.runtime_dir, self.outcome, *times]
         command = [*arguments, sys.executable, "-c", program, self.runtime_dir / "vllm.sock", argument]
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
@@ -123,8 +130,10 @@ def figures(tmp_path: Path) -> Path:
 def supervise(tmp_path: Path, short_dir: Path) -> Iterator[object]:
     started: list[Supervised] = []
 
-    def start(program: str, argument: Path, idle_s: float = IDLE_S, hang_s: float = 180.0) -> Supervised:
-        started.append(Supervised(tmp_path, short_dir, idle_s, hang_s, program, argument))
+    def start(
+        program: str, argument: Path, idle_s: float = IDLE_S, hang_s: float = 180.0, silent_start_s: float = 60.0
+    ) -> Supervised:
+        started.append(Supervised(tmp_path, short_dir, [idle_s, hang_s, silent_start_s], program, argument))
         return started[-1]
 
     yield start
@@ -213,6 +222,17 @@ def test_our_own_questions_do_not_keep_a_session(supervise, figures):
     assert 5.0 <= time.time() - ready_at < 12.0
 
 
+def test_a_start_that_says_nothing_any_more_is_a_failure(supervise, figures):
+    began = time.time()
+    session = supervise(SAYS_NOTHING, figures, silent_start_s=1.2)
+    state_path = session.runtime_dir / "state.json"
+    wait_until(lambda: state_path.exists() and read_state(state_path).state == "failed")
+    state = read_state(state_path)
+    assert state.cause == "vLLM has said nothing for 0.02 minutes while it started."
+    # What it says in between counts.
+    assert state.transitions[0].at - began > 2.0
+
+
 def test_without_a_time_it_stays(supervise, figures):
     session = supervise(TELLS_FIGURES, figures, idle_s=0)
     session.wait_until_ready()
@@ -237,16 +257,18 @@ def test_the_sentence_counts_in_minutes():
 @pytest.mark.engine
 def test_vllm_itself_tells_whether_it_is_asked(supervise, live_engine: LiveEngine):
     """Long answers one after the other, the last of which its reader leaves: that is over then, too."""
-    session = supervise(STANDS_FOR_VLLM, live_engine.socket_path)
+    idle_s = 4.0
+    session = supervise(STANDS_FOR_VLLM, live_engine.socket_path, idle_s=idle_s)
     ready_at = session.wait_until_ready()
-    while time.time() - ready_at < IDLE_S * 2:
+    while time.time() - ready_at < idle_s * 1.5:
         ask(live_engine)
     assert session.process.poll() is None
     ask(live_engine, leaves=True)
     left_at = time.time()
     assert session.process.wait(20) == 0
-    assert time.time() - left_at >= IDLE_S * 0.7
-    assert session.reason().startswith("No question for 0.025 minutes: ")
+    # It has looked for the last time a quarter of the time before, or a little earlier while vLLM was busy.
+    assert time.time() - left_at >= idle_s * 0.5
+    assert session.reason().startswith("No question for 0.0666667 minutes: ")
 
 
 def ask(engine: LiveEngine, *, leaves: bool = False) -> None:
@@ -258,6 +280,5 @@ def ask(engine: LiveEngine, *, leaves: bool = False) -> None:
     for chunk in answer.stream(64):
         assert chunk
         if leaves:
-            engine.wait_until_running(1)
             break
     call.close()

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
+
+import pytest
+
+from tests.engine.conftest import wait_until
 
 # In a process of its own: it kills every child of the one that it runs in.
 BEGIN = """
@@ -19,6 +24,31 @@ def left():
     found = subprocess.run(["ps", "-o", "args=", "--ppid", str(os.getpid())], capture_output=True, text=True).stdout
     return sorted(line for line in found.splitlines() if line.startswith("sleep"))
 """
+
+
+GUARDED = """
+import os, signal, sys
+from pathlib import Path
+from llm_hoster.engine.process.guard import Guard
+
+guard = Guard(Path(sys.argv[1]))
+if sys.argv[2] == "told":
+    guard.watch([])
+print(guard.pid, flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.parametrize("is_told", [True, False])
+def test_a_guard_that_knows_no_processes_leaves_the_folder_by_which_they_are_found(
+    tmp_path: Path, is_told: bool
+) -> None:
+    folder = tmp_path / "llmh-session"
+    folder.mkdir()
+    command = [sys.executable, "-c", GUARDED, str(folder), "told" if is_told else "untold"]
+    guard = int(subprocess.run(command, stdout=subprocess.PIPE, text=True, timeout=20).stdout)
+    wait_until(lambda: not Path(f"/proc/{guard}").exists())
+    assert folder.exists() is not is_told
 
 
 def run(script: str) -> str:

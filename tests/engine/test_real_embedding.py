@@ -16,11 +16,13 @@ import openai
 import pytest
 import requests
 
+from llm_hoster.engine.record.state import ServedModel
 from llm_hoster.engine.vllm.figures import parse_figures, read_metrics
 from llm_hoster.settings import WebSettings
-from llm_hoster.status.snippet import curl_snippet, python_snippet
+from llm_hoster.status.snippet import snippet
 from tests.conftest import CATALOGUE, PASSWORD
 from tests.engine.conftest import wait_until
+from tests.gateway.generated_questions import EMBEDDING_FIELDS, embedding_schema, require_same_answers
 
 pytestmark = pytest.mark.engine
 START_TIMEOUT_S = 240
@@ -49,6 +51,7 @@ def test_a_model_that_embeds_serves_is_not_taken_for_dead_and_gives_way_to_one_t
         client.chat.completions.create(model="tiny", messages=[{"role": "user", "content": "Hello"}])
     assert "does not chat" in browser.get(url).text
     assert_snippets_run(session)
+    assert_made_up_questions_are_answered_as_vllm_does(session, url, endpoint["api_key"])
 
     # Nobody asks for longer than a hang takes, but for the pulse.
     ended = requests_ended(session)
@@ -69,12 +72,28 @@ def test_a_model_that_embeds_serves_is_not_taken_for_dead_and_gives_way_to_one_t
 
 def assert_snippets_run(session) -> None:
     settings = WebSettings.from_file(next(session.node_dir.glob("llmh-*/settings.json")))
-    for command, answer in (
-        (["bash", "-c", curl_snippet(settings, "tiny", "embed")], '"object":"embedding"'),
-        ([sys.executable, "-W", "ignore", "-c", python_snippet(settings, "embed")], "64 numbers for each text"),
+    model = ServedModel("tiny", "Tiny model", task="embed")
+    for program, command, answer in (
+        ("curl", ["bash", "-c"], '"object":"embedding"'),
+        ("fetch", ["node", "--input-type=module", "--eval"], "64 numbers for each text"),
+        ("python", [sys.executable, "-W", "ignore", "-c"], "64 numbers for each text"),
+        ("langchain", [sys.executable, "-W", "ignore", "-c"], "64 numbers for each text"),
     ):
+        command.append(snippet(program, settings, model))
         run = subprocess.run(command, capture_output=True, text=True, timeout=60, env=os.environ | {"NO_PROXY": "*"})
         assert answer in run.stdout, run.stderr
+
+
+def assert_made_up_questions_are_answered_as_vllm_does(session, url: str, api_key: str) -> None:
+    headers = {"Authorization": f"Bearer {api_key}", "Content-Type": "application/json"}
+
+    def ask(path: str, body: bytes) -> requests.Response:
+        return requests.post(f"{url}{path}", data=body, headers=headers, timeout=60)
+
+    engine = next(session.node_dir.glob("llmh-*")) / "vllm.sock"
+    for path in EMBEDDING_FIELDS:
+        require_same_answers(embedding_schema(), path, ask, engine)
+    assert (session.state().state, session.state().restarts) == ("ready", 0)
 
 
 def requests_ended(session) -> int:

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from llm_hoster.engine.job.balance import read_balance
+from llm_hoster.settings import WebSettings
 from tests.engine.conftest import RunningSession, wait_until
 from tests.engine.test_adapter import make_adapter
 from tests.engine.test_typed_model import LLAMA
@@ -79,6 +80,15 @@ def test_the_card_tells_where_the_session_is_and_no_secret(start_session):
         "endpoint_file": str(session.staged_root / "endpoint.json"),
         "connect_path": f"/rnode/localhost/{port}/login",
     }
+
+
+@pytest.mark.parametrize("audit_prompts", [True, False])
+def test_the_site_says_whether_what_is_asked_is_kept_and_the_model_names_chats(start_session, audit_prompts):
+    session = start_session(SLEEPER, site={"audit_prompts": audit_prompts, "chat_titles": not audit_prompts})
+    session.wait_for_port()
+    (settings,) = session.node_dir.glob("*/settings.json")
+    assert WebSettings.from_file(settings).audit_prompts is audit_prompts
+    assert WebSettings.from_file(settings).chat_titles is not audit_prompts
 
 
 def test_only_the_owner_can_read_what_a_session_writes(start_session):

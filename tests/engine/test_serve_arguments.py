@@ -38,7 +38,9 @@ def test_vllm_listens_on_the_sessions_socket_alone():
     arguments = base_arguments("/m/it's", "tiny", Folders(Path("/tmp/llmh-abcdefgh"), Path("/scratch")))
     assert arguments == [
         "serve", "/m/it's", "--served-model-name", "tiny", "--uds", "/tmp/llmh-abcdefgh/vllm.sock",
-        "--disable-fastapi-docs", "--disable-uvicorn-access-log",
+        "--disable-fastapi-docs", "--disable-uvicorn-access-log", "--scheduling-policy", "priority",
+        "--enable-prompt-tokens-details",
+        "--sse-keep-alive-interval", "15", "--allowed-media-domains", "nowhere.invalid",
     ]  # fmt: skip
 
 
@@ -73,6 +75,17 @@ def test_replicas_share_the_gpus_and_not_the_model(make_catalogue, tmp_path):
     plan = SessionPlanner(session, Folders(tmp_path, tmp_path), tmp_path, []).plan({}, Adjustment())
     assert " ".join(asked) in " ".join(plan.command)
     assert plan.model.replicas == "2 replicas, each on 2 GPUs"
+
+
+@pytest.mark.parametrize(
+    ("args", "parsers", "expected"),
+    [([], [], ""), (["--reasoning-parser", "qwen3"], [], "qwen3"), ([], ["--reasoning-parser", "glm45"], "glm45")],
+    ids=["it does not", "as the catalogue says", "as a typed model needs"],
+)
+def test_the_page_is_told_what_reads_the_models_thoughts(choose, tmp_path, args, parsers, expected):
+    session = choose({"model": {"args": args}})
+    plan = SessionPlanner(session, Folders(tmp_path, tmp_path), tmp_path, parsers).plan({}, Adjustment())
+    assert plan.model.reasoning_parser == expected
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,9 @@ class SmallSession:
 
     def kill_engine(self, number: signal.Signals = signal.SIGKILL) -> None:
         os.kill(self.pid_of("bin/vllm"), number)
+
+    def shared_memory(self) -> set[Path]:
+        return set(Path("/dev/shm").glob(f"llmt-{zlib.crc32(bytes(self.folder)):08x}-*"))
 
     def transitions(self) -> list[Transition]:
         state = self.session.state()
@@ -119,32 +123,41 @@ def test_an_engine_that_hangs_is_seen_when_idle_and_started_again(small):
     assert small.ask()["choices"][0]["text"] == "one"
 
 
-def shared_memory() -> set[Path]:
-    return set(Path("/dev/shm").glob("llmt-*"))
-
-
 def test_what_a_killed_vllm_has_shared_is_removed(small):
-    before = shared_memory()
     small = small()
     small.session.wait_for_state("ready")
-    (first,) = shared_memory() - before
+    (first,) = small.shared_memory()
     small.kill_engine()
     small.wait_for_path("ready", "restarting", "ready")
-    (second,) = shared_memory() - before
+    (second,) = small.shared_memory()
     assert second != first
     small.session.process.kill()
-    wait_until(lambda: shared_memory() <= before)
+    wait_until(lambda: not small.shared_memory())
 
 
 def test_what_its_workers_have_shared_since_is_removed_too(small):
-    before = shared_memory()
     small = small()
     small.session.wait_for_state("ready")
     small.ask("share")
-    assert len(shared_memory() - before) == 2
+    assert len(small.shared_memory()) == 2
     small.kill_engine()
     small.wait_for_path("ready", "restarting", "ready")
-    assert len(shared_memory() - before) == 1
+    assert len(small.shared_memory()) == 1
+
+
+def test_of_an_engine_that_dies_while_another_model_is_waited_for_nothing_is_left_beside_that(small):
+    small = small(more_models=[two_models("other-one", "/good")])
+    small.session.wait_for_state("ready")
+    small.ask("share")
+    (small.folder / "hold").touch()
+    asking = threading.Thread(target=ask_in_vain, args=(small,))
+    asking.start()
+    wait_until(lambda: figures_running(small) == 1)
+    small.order("switch", model="other-one")
+    small.kill_engine()
+    small.wait_for_path("ready", "switching", "ready")
+    asking.join()
+    assert len(small.shared_memory()) == 1
 
 
 def test_a_killed_guard_is_replaced(small):
@@ -273,7 +286,7 @@ def test_a_model_that_cannot_be_started_gives_way_to_the_former_one(small):
     small.wait_for_path("ready", "switching", "switching", "ready")
     cause = small.transitions()[2].cause
     assert cause.startswith("Other-One could not be started. The model leaves no memory for conversations.")
-    assert cause.endswith("Tiny model is started again.")
+    assert cause.endswith("Tiny model comes back.")
     assert small.ask()["model"] == "tiny"
 
 
@@ -317,14 +330,14 @@ def test_the_next_session_on_the_node_clears_away_what_a_killed_one_left(small, 
     small.session.process.kill()
     small.session.process.wait()
     assert left.exists() and small.session.processes()
-    shared = shared_memory()
+    shared = small.shared_memory()
     script = (
         f"from pathlib import Path\nfrom llm_hoster.engine.process.folders import runtime_dir_in\n"
         f"with runtime_dir_in(Path({str(left.parent)!r})): pass"
     )
     subprocess.run([os.sys.executable, "-c", script], check=True)
     assert_nothing_is_left(small.session)
-    assert len(shared - shared_memory()) == 1
+    assert len(shared - small.shared_memory()) == 1
 
 
 def test_a_living_session_on_the_node_is_left_alone(small):
@@ -426,7 +439,7 @@ def test_a_setting_with_which_it_cannot_start_gives_way_to_what_has_served(small
     small.wait_for_path("ready", "restarting", "switching", "ready")
     back = small.transitions()[2]
     assert back.cause.startswith("Tiny model could not be started. ")
-    assert back.cause.endswith("It is started again as it was before.")
+    assert back.cause.endswith("It comes back as it was before.")
     assert "--max-num-seqs" not in small.starts()[-1]
 
 

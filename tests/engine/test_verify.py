@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -39,12 +40,12 @@ sys.exit("ValueError: No available memory for the cache blocks. Try increasing `
 """
 
 
-def verify(prefix: Path, program: str, name: str = "vllm-cpu-1") -> subprocess.CompletedProcess[str]:
+def verify(prefix: Path, program: str, *arguments: str, name: str = "vllm-cpu-1") -> subprocess.CompletedProcess[str]:
     vllm = prefix / "engine" / name / "bin" / "vllm"
     vllm.parent.mkdir(parents=True)
     vllm.write_text(f"#!{sys.executable}\n{program}")
     vllm.chmod(0o755)
-    command = [sys.executable, "-m", "llm_hoster", "verify", "--prefix", str(prefix)]
+    command = [sys.executable, "-m", "llm_hoster", "verify", "--prefix", str(prefix), *arguments]
     return subprocess.run(command, capture_output=True, text=True, timeout=60)
 
 
@@ -70,3 +71,13 @@ def test_a_prefix_without_an_engine_is_told(tmp_path: Path) -> None:
 
     assert run.returncode == 1
     assert "holds no engine. Run bin/install first." in run.stderr
+
+
+def test_as_json_the_steps_go_to_stderr(tmp_path: Path) -> None:
+    run = verify(tmp_path / "prefix", DIES, "--json")
+
+    document = json.loads(run.stdout)
+    assert (run.returncode, document["engine"], document["works"]) == (1, "vllm-cpu-1", False)
+    assert "leaves no memory" in document["failure"]
+    assert document["steps"][0]["seconds"] is not None
+    assert "The engine does not work." in run.stderr

@@ -86,3 +86,12 @@ def test_a_model_that_only_embeds_is_asked_for_that(warm) -> None:  # type: igno
 
     assert run.returncode == 0, run.stdout + run.stderr
     assert "'2 numbers'" in run.stdout
+
+
+def test_as_json_it_says_what_was_kept(tmp_path: Path, warm) -> None:  # type: ignore[no-untyped-def]
+    run = warm(COMPILES + ANSWERS, "--json")
+
+    document = json.loads(run.stdout)
+    assert document["folder"] == str(tmp_path / "prefix" / "compiled" / ENGINE_NAME / "cpu" / "tiny")
+    assert (document["failure"], document["bytes"] > 0, document["choice"]["model"]) == (None, True, "tiny")
+    assert "'You said: Say hello.'" in run.stderr

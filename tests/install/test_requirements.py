@@ -21,8 +21,9 @@ def package(entry: str) -> str:
     return entry.partition("==")[0]
 
 
-def test_there_is_a_lock_for_the_app_the_tests_and_each_engine() -> None:
-    assert [lock.name for lock in LOCKS] == ["app.lock", "engine-cpu.lock", "engine-cuda.lock", "test.lock"]
+def test_there_is_a_lock_for_the_app_the_tests_their_client_and_each_engine() -> None:
+    locks = ["app.lock", "engine-cpu.lock", "engine-cuda.lock", "litellm.lock", "test.lock"]
+    assert [lock.name for lock in LOCKS] == locks
 
 
 @pytest.mark.parametrize("lock", LOCKS, ids=lambda lock: lock.name)

@@ -21,6 +21,7 @@ from tests.ood.renderer import render
 HOSTILE = (
     "<script>alert(1)</script> **bold** [a](javascript:x) `c` \"'>\n\n# h\n\n| a | b |\n|---|---|\n www.example.org é"
 )
+SCRIPT = re.compile(r"<script>.*?</script>", re.DOTALL)
 CONNECTION = {
     "host": "node1",
     "port": 40001,
@@ -94,22 +95,35 @@ def test_the_card_offers_the_address_the_model_and_the_endpoint_file_to_copy(alp
     _, page = view(alpine_app)
     copied = [attributes["value"] for tag, attributes in page.elements if tag == "input" and "readonly" in attributes]
     assert copied == ["http://node1:40001/v1", "qwen3-4b", "/home/jo o'neil/endpoint.json"]
-    assert "inside the cluster only" in page.text
+    assert "inside the cluster: from outside, the portal asks for a browser login first" in page.text
 
 
-def test_the_view_is_one_block_without_script_or_blank_line(alpine_app: Path) -> None:
+def test_the_view_is_one_block_without_a_blank_line(alpine_app: Path) -> None:
     text, page = view(alpine_app)
     assert text.startswith('<div class="llm-hoster">')
     assert text.rstrip().endswith("</div>")
     assert "\n\n" not in text.strip()
-    assert "script" not in page.tags()
     assert not any(name.startswith("on") for _, attributes in page.elements for name in attributes)
 
 
+def test_copy_buttons_are_hidden_until_script_runs_and_it_arrives_as_written(alpine_app: Path) -> None:
+    text, page = view(alpine_app)
+    buttons = [attributes for tag, attributes in page.elements if "data-llm-hoster-copy" in attributes]
+    assert [(each["aria-label"], "hidden" in each) for each in buttons] == [
+        ("Copy Base URL", True),
+        ("Copy Model", True),
+        ("Copy File with URL, model and key, for you alone", True),
+    ]
+    written = SCRIPT.findall((alpine_app / "view.html.erb").read_text())
+    assert SCRIPT.findall(text) == written
+    assert len(written) == 1
+
+
 def test_hostile_values_of_the_connection_stay_text(alpine_app: Path) -> None:
-    tags = view(alpine_app)[1].tags()
-    _, page = view(alpine_app, password=HOSTILE, **dict.fromkeys(CONNECTION, HOSTILE))
-    assert page.tags() == tags
+    plain, plain_page = view(alpine_app)
+    text, page = view(alpine_app, password=HOSTILE, **dict.fromkeys(CONNECTION, HOSTILE))
+    assert page.tags() == plain_page.tags()
+    assert SCRIPT.findall(text) == SCRIPT.findall(plain)
     values = [attributes["value"] for tag, attributes in page.elements if tag == "input"]
     assert values == [HOSTILE] * 4
 

@@ -67,9 +67,9 @@ def test_the_address_of_the_panel_beside_it_has_lines_of_its_own_to_copy(
 ) -> None:
     page = open_page(make_server(state=EMBEDS))
 
-    page.get_by_role("link", name="API address").click()
+    page.get_by_role("link", name="Connect", exact=True).click()
 
-    expect(page.get_by_role("dialog").get_by_text("client.embeddings.create(")).to_be_visible()
+    expect(page.get_by_label("Lines for Python", exact=True).last).to_be_visible()
     ids = page.evaluate("[...document.querySelectorAll('[id]')].map((element) => element.id)")
     assert sorted(ids) == sorted(set(ids))
     for button in page.locator("[data-copy]").all():

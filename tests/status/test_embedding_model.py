@@ -34,8 +34,8 @@ def test_the_page_of_a_model_that_writes_has_none_of_it(make_client: MakeClient)
     assert "embeddings" not in html
 
 
-def test_the_api_address_shows_the_lines_for_embeddings(make_client: MakeClient) -> None:
-    html = make_client(state=EMBEDS).get("/api-address").get_data(as_text=True)
+def test_the_panel_shows_the_lines_for_embeddings(make_client: MakeClient) -> None:
+    html = make_client(state=EMBEDS).get("/connect").get_data(as_text=True)
 
     assert 'value="qwen3-embedding-4b"' in html
     assert "/v1/embeddings" in html

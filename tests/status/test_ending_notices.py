@@ -71,7 +71,7 @@ def test_a_session_that_is_ending_needs_no_warning(make_settings: MakeSettings) 
     assert ending_notices(make_settings(ends_at=5.0), ready_state(state="stopping"), 1.0, None).time_warning is None
 
 
-@pytest.mark.parametrize("path", ["/", "/api-address", "/engine"])
+@pytest.mark.parametrize("path", ["/", "/connect", "/engine"])
 def test_every_page_shows_them_without_script(make_client: MakeClient, path: str) -> None:
     client = make_client(state=ready_state(job_ends_at=time.time() + 200, idle_ends_at=time.time() + 100))
 

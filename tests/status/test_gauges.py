@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,20 +15,10 @@ from llm_hoster.status.gauges import GaugeReader, Gauges, Throughput
 from llm_hoster.status.gpu import Gpu
 from tests.gateway.small_upstream import SmallUpstream
 from tests.live_engine import LiveEngine, wait_for
+from tests.status.conftest import RECORDED
 from tests.web_session import MakeClient, ready_state
 
-# /metrics of vLLM 0.32 in part, with the numbers of a busy moment.
-RECORDED = (Path(__file__).parent / "vllm_metrics.txt").read_text()
 READY = ready_state(model=ServedModel("tiny", "Tiny model"))
-
-
-@pytest.fixture
-def recorded_engine(short_dir: Path) -> Iterator[Path]:
-    body = RECORDED.encode()
-    head = f"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
-    upstream = SmallUpstream(short_dir / "recorded.sock", head.encode() + body)
-    yield short_dir / "recorded.sock"
-    upstream.close()
 
 
 def test_the_panel_shows_what_vllm_tells(make_client: MakeClient, recorded_engine: Path) -> None:

@@ -44,21 +44,12 @@ def amdsmi_get_temp_metric(gpu, sensor, metric):
 ReadGpus = Callable[..., list[dict[str, Any]]]
 
 
-@pytest.fixture(scope="module")
-def driver(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("driver")
-    library = folder / "libnvidia-ml.so.1"
-    source = Path(__file__).parent / "nvml.c"
-    subprocess.run(["gcc", "-shared", "-fPIC", "-o", library, source], check=True)
-    return folder
-
-
 @pytest.fixture
-def read_gpus(driver: Path) -> ReadGpus:
+def read_gpus(gpu_driver: Path) -> ReadGpus:
     """Read as the pages do, in a process that finds the library where the driver's would be."""
 
     def read(cards: str, **variables: str) -> list[dict[str, Any]]:
-        environment = {"PATH": os.environ["PATH"], "LD_LIBRARY_PATH": str(driver), "NVML_CARDS": cards} | variables
+        environment = {"PATH": os.environ["PATH"], "LD_LIBRARY_PATH": str(gpu_driver), "NVML_CARDS": cards} | variables
         done = subprocess.run([sys.executable, "-c", READ], env=environment, stdout=subprocess.PIPE, check=True)
         return json.loads(done.stdout)  # type: ignore[no-any-return]
 

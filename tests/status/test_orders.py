@@ -107,7 +107,7 @@ def test_the_end_is_the_last_page(make_client: MakeClient, supervise: Supervise)
 
     assert [each.kind for each in supervisor.orders] == ["stop"]
     assert "The session is ending" in html
-    assert "Only the time used is charged." in html
+    assert "Only the time used is charged" in html
 
 
 @pytest.mark.parametrize("headers", [HTMX, JSON, {}])
@@ -210,6 +210,17 @@ def test_the_panel_shows_what_fits_and_marks_what_runs(
     assert html.count("runs now") == 1
     assert 'value="tiny" required disabled' in html
     assert "Answers that are being written may come to their end first." in html
+
+
+def test_the_panel_says_which_model_is_back_in_seconds(
+    make_client: MakeClient, make_catalogue: MakeCatalogue, tmp_path: Path
+) -> None:
+    write_session(tmp_path, make_catalogue())
+
+    html = make_client(state=ready_state(asleep="large")).get("/models-here", headers=HTMX).get_data(as_text=True)
+
+    assert 'Large model <strong class="badge">sleeps: back in seconds</strong>' in html
+    assert html.count("sleeps") == 1
 
 
 def write_session(folder: Path, catalogue: dict[str, object], **context: str) -> None:

@@ -13,17 +13,14 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from llm_hoster.engine.record.adjustment import Adjustment
 from llm_hoster.engine.record.state import Remedy, State, write_state
-from portal.chromium import CHROMIUM, FLAGS
-from portal.debian_package import require_packages
-from tests.conftest import REPOSITORY, MakeCatalogue
-from tests.shared_playwright import shared_playwright
+from tests.conftest import MakeCatalogue
+from tests.page_faults import find_faults
 from tests.status.small_supervisor import SmallSupervisor
 from tests.web_session import PASSWORD, WebServer, ready_state, starting_state
 
 pytestmark = pytest.mark.browser
 
 MakeServer = Callable[..., WebServer]
-AXE = REPOSITORY / "tests" / "vendor" / "axe.min.js"
 # The head of a page asks every ten seconds.
 SOON_MS = 13_000
 FAILED = {
@@ -32,14 +29,6 @@ FAILED = {
     "deciding_line": "ValueError: To serve at least one request",
     "remedy": Remedy("Restart with a context of 18,432 tokens", Adjustment(max_model_len=18432)),
 }
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    require_packages(["chromium"])
-    started = shared_playwright().chromium.launch(executable_path=CHROMIUM, args=[*FLAGS])
-    yield started
-    started.close()
 
 
 @pytest.fixture
@@ -65,16 +54,6 @@ def open_page(browser: Browser) -> Iterator[Callable[..., Page]]:
     for context in contexts:
         context.close()
     assert faults == []
-
-
-def find_faults(page: Page) -> list[str]:
-    found = []
-    for scheme in ("light", "dark"):
-        page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
-        page.add_script_tag(path=AXE)
-        violations = page.evaluate("axe.run()")["violations"]
-        found += [f"{scheme} {fault['id']}: {node['html']}" for fault in violations for node in fault["nodes"]]
-    return found
 
 
 def put(server: WebServer, state: State) -> None:
@@ -185,6 +164,74 @@ def test_another_model_is_chosen_by_keyboard(
     finally:
         supervisor.close()
     assert supervisor.orders[0].values["model"] == "second"
+
+
+def test_a_refusal_is_told_in_the_open_panel_and_what_was_typed_stays(
+    make_server: MakeServer, open_page: Callable[..., Page]
+) -> None:
+    page = open_page(make_server())
+    page.set_viewport_size({"width": 900, "height": 400})
+    page.get_by_role("link", name="Keys").click()
+    dialog = page.get_by_role("dialog", name="Keys")
+    alert = dialog.get_by_role("alert").filter(has_text="expected 1 to 60 characters")
+    dialog.get_by_text("Limits", exact=True).click()
+    dialog.get_by_label("Models").fill("tiny")
+
+    dialog.get_by_label("For").fill(" ")
+    dialog.get_by_label("For").press("Enter")
+
+    expect(alert).to_be_in_viewport(ratio=1)
+    expect(dialog.get_by_label("Models")).to_have_value("tiny")
+    assert find_faults(page) == []
+    dialog.get_by_role("button", name="Dismiss this message").click()
+    expect(alert).to_be_hidden()
+
+    dialog.get_by_label("For").press("Enter")
+    expect(alert).to_be_visible()
+    dialog.get_by_label("For").fill("Ada")
+    dialog.get_by_label("For").press("Enter")
+    expect(dialog.get_by_role("textbox", name="The key of Ada")).to_be_visible()
+    expect(alert).to_be_hidden()
+
+
+def test_an_order_that_is_refused_is_told_in_the_open_panel_and_goes_with_it(
+    make_server: MakeServer, open_page: Callable[..., Page]
+) -> None:
+    page = open_page(make_server(state=ready_state(adapters=())))  # Without a supervisor that would take it.
+    page.get_by_role("link", name="Engine").click()
+    dialog = page.get_by_role("dialog", name="Engine")
+
+    dialog.get_by_role("button", name="Look for adapters again").click()
+
+    expect(dialog.get_by_role("alert")).to_contain_text("Dismiss")
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("button", name="Dismiss this message")).to_have_count(0)
+    page.get_by_role("link", name="Engine").click()
+    expect(dialog.get_by_role("alert")).to_be_empty()
+
+
+@pytest.mark.parametrize("has_script", [True, False])
+def test_a_panel_that_is_a_page_tells_a_refusal_and_keeps_what_was_typed(
+    make_server: MakeServer, open_page: Callable[..., Page], has_script: bool
+) -> None:
+    page = open_page(make_server(), java_script_enabled=has_script)
+    page.goto("/keys/")
+    page.get_by_label("For").fill(" ")
+    page.get_by_label("Days").fill("7")
+    page.get_by_text("Limits", exact=True).click()
+    page.get_by_label("Tokens in all").fill("1000")
+    page.get_by_label("Priority").select_option("low")
+
+    page.get_by_role("button", name="Make the key").click()
+
+    expect(page.get_by_role("alert").filter(has_text="expected 1 to 60 characters")).to_be_in_viewport(ratio=1)
+    for label, value in [("For", " "), ("Days", "7"), ("Tokens in all", "1000"), ("Priority", "low")]:
+        expect(page.get_by_label(label)).to_have_value(value)
+    page.get_by_label("For").fill("Ada")
+    page.get_by_role("button", name="Make the key").click()
+    expect(page.get_by_role("textbox", name="The key of Ada")).to_be_visible()
+    expect(page.get_by_label("Days")).to_have_value("90")
+    expect(page.get_by_role("alert").filter(has_text="expected")).to_be_hidden()
 
 
 def test_a_session_that_does_not_answer_any_more_is_said_to_be_gone(

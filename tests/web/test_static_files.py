@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import llm_hoster
+from llm_hoster.chat.code_block import GRAMMARS
 
 STATIC = Path(llm_hoster.__file__).parent / "static"
 
@@ -16,11 +17,17 @@ STATIC = Path(llm_hoster.__file__).parent / "static"
 def test_each_vendored_file_has_the_hash_that_is_written_down() -> None:
     vendored = json.loads((STATIC / "vendor" / "vendor.json").read_text())
 
-    for entry in vendored:
-        assert hashlib.sha256((STATIC / "vendor" / entry["file"]).read_bytes()).hexdigest() == entry["sha256"]
-    assert {entry["file"] for entry in vendored} | {"vendor.json"} == {
-        path.name for path in (STATIC / "vendor").iterdir()
-    }
+    hashes = {file: sha256 for entry in vendored for file, sha256 in entry["files"].items()}
+    files = {path for path in (STATIC / "vendor").rglob("*") if path.is_file() and path.name != "vendor.json"}
+    assert {
+        str(path.relative_to(STATIC / "vendor")): hashlib.sha256(path.read_bytes()).hexdigest() for path in files
+    } == hashes
+
+
+def test_there_is_a_grammar_for_each_language_whose_code_is_coloured() -> None:
+    grammars = {path.name.removesuffix(".min.js") for path in (STATIC / "vendor" / "highlight").iterdir()}
+
+    assert grammars == GRAMMARS | {"core"}
 
 
 @pytest.mark.parametrize("path", sorted(STATIC.glob("*.js")), ids=lambda path: path.name)
@@ -32,5 +39,6 @@ def test_a_module_has_at_most_150_lines_and_loads_nothing_from_elsewhere(path: P
     assert "https://" not in text
 
 
-def test_the_style_sheet_has_at_most_300_lines() -> None:
-    assert len((STATIC / "app.css").read_text().splitlines()) <= 300
+@pytest.mark.parametrize("path", sorted(STATIC.glob("*.css")), ids=lambda path: path.name)
+def test_a_style_sheet_has_at_most_300_lines(path: Path) -> None:
+    assert len(path.read_text().splitlines()) <= 300
