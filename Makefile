@@ -3,7 +3,7 @@ PREFIX := .venv
 PYTHON := $(PREFIX)/app/dev/bin/python
 APP_BIN := $(PREFIX)/app/dev/bin
 
-.PHONY: help install demo smoke test test-fast lint lock bench soak clean
+.PHONY: help install demo smoke test test-fast lint lock languages bench soak clean
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -19,6 +19,7 @@ smoke: install ## the whole chain unattended, one line per step
 	@$(PYTHON) -m portal smoke
 
 test: lint ## every test, with real vLLM, Slurm, Apache and Chromium (as root)
+	@bin/install-clients $(PREFIX)
 	@$(PYTHON) -m pytest -n 2 --dist loadgroup --ignore=tests/ray
 	@$(PYTHON) -m pytest tests/ray # two nodes of Ray and vLLM want the machine for themselves
 
@@ -30,16 +31,22 @@ lint: install ## ruff, mypy, which package may import which, shellcheck
 	@$(APP_BIN)/ruff check .
 	@$(APP_BIN)/mypy
 	@$(APP_BIN)/lint-imports --no-cache --no-logo
-	@shellcheck bin/install bin/system-packages requirements/lock .ci/run
+	@shellcheck bin/install bin/install-clients bin/system-packages requirements/lock .ci/run
 
 lock: install ## resolve requirements/*.lock again; UPGRADE=--upgrade takes newer versions
 	@UV=$(abspath $(APP_BIN)/uv) requirements/lock
 
-bench: install ## the form, start-up, recovery and first token, each a table and a JSON line
+languages: install ## collect the sentences of the pages for translators, and compile the translations
+	@$(PYTHON) -m translation
+
+bench: install ## the form, start-up, recovery, first token, the history, the chat page and the gateway, each a table and a JSON line
 	@$(PYTHON) bench/form.py
 	@$(PYTHON) bench/startup.py
 	@$(PYTHON) -m bench.recovery
 	@$(PYTHON) bench/first_token.py
+	@$(PYTHON) -m bench.history
+	@$(PYTHON) -m bench.chat
+	@$(PYTHON) -m bench.gateway --real
 
 soak: install ## COUNT smoke tests, every kill at every moment (CASES), and MINUTES of load with kills; as root
 	@for i in $$(seq $${COUNT:-10}); do echo "round $$i"; $(PYTHON) -m portal smoke || exit 1; done
