@@ -43,7 +43,7 @@ class LimitedHandler(Handler):
 
     def do_POST(self) -> None:  # noqa: N802 - http.server's name
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        tokens = count(body["messages"])
+        tokens = count(body["messages"]) if "messages" in body else len(body["prompt"].split())
         if self.path == "/tokenize":
             self.engine.counted.append(body)
             self.answer(200, {"count": tokens, "max_model_len": self.engine.limit, "tokens": []})

@@ -38,6 +38,7 @@ class Remembering(Echo):
         is_taken = "prompt" in body or self.sees
         answer = json.dumps({"count": len(body.get("prompt", "").split()), "max_model_len": self.limit}).encode()
         self.send_response(200 if is_taken else 400)
+        self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(answer)))
         self.end_headers()
         self.wfile.write(answer)

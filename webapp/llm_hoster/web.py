@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Flask, Response, current_app, g, make_response, render_template, request
 from werkzeug.exceptions import HTTPException
 
-from llm_hoster import current, language
+from llm_hoster import current, htmx, language
 from llm_hoster.access import policy
 from llm_hoster.access import views as access
 from llm_hoster.access.prefix import Prefix
@@ -54,6 +54,7 @@ def create_app(settings: WebSettings | None = None) -> Flask:
     app.url_map.merge_slashes = False
     app.url_map.strict_slashes = True
     language.init_app(app)
+    htmx.init_app(app)
     store = ConversationStore(history_path(settings))
     Merger(store, settings.data_dir, settings.staged_root).start()
     recorder = make_recorder(settings)
@@ -100,7 +101,7 @@ def answer_error(error: HTTPError) -> Response:
             retry_after_s=error.retry_after_s,
             is_anthropic=request.path in ROUTES and ROUTES[request.path].is_anthropic,
         )
-    if request.headers.get("HX-Request") == "true":
+    if htmx.wants_part():
         template = "_error.html"
     elif error.status == 401:
         template = "access/login.html"

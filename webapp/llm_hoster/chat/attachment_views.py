@@ -15,10 +15,11 @@ from llm_hoster.attachments.picture import MEDIA_TYPES
 from llm_hoster.attachments.refusal import refusal
 from llm_hoster.chat.attached_files import attach, attach_upload, sign, store_of
 from llm_hoster.chat.documents import long_files
-from llm_hoster.chat.engine_facts import context_limit
 from llm_hoster.chat.exchange.file_name import disposition
+from llm_hoster.chat.tokenization import context_limit
 from llm_hoster.current import current_engine_state, current_settings, current_store
 from llm_hoster.errors import AttachmentError, HTTPError
+from llm_hoster.htmx import wants_part
 from llm_hoster.status.views import panel
 
 bp = Blueprint("attachments", __name__, url_prefix="/chat/attachments")
@@ -112,7 +113,7 @@ def remove(identity: str) -> BaseResponse:
     if identity not in store.kept():
         raise HTTPError(404, "There is no such file, or it was removed.", code="not_found")
     store.remove(identity)
-    if request.headers.get("HX-Request") == "true":
+    if wants_part():
         return make_response(kept())
     return redirect(url_for("attachments.kept"), 303)
 

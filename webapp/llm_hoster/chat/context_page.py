@@ -36,6 +36,7 @@ class ChatContext:
     cuts: Cuts = field(default_factory=Cuts)
     use: ContextUse = field(default_factory=ContextUse)
     summary: Summary | None = None
+    settings: ConversationSettings = field(default_factory=ConversationSettings)
 
     @property
     def cut(self) -> Cut | None:
@@ -80,11 +81,12 @@ def chat_context(conversation_id: str) -> ChatContext:
 
 def remember_branch(conversation_id: str, conversation: Conversation | None, branch: list[Message]) -> None:
     """Spare `chat_context` the reading of what a view has read."""
-    cuts = Cuts.from_json(conversation.settings if conversation else {})
+    kept = conversation.settings if conversation else current_store().settings_of(conversation_id, g.visitor.id)
+    cuts, settings = Cuts.from_json(kept), ConversationSettings.from_json(kept)
     limit = current_counter().known_limit(current_engine_state())
-    use = context_use(branch, cuts, sized_reader(branch, limit), limit, reply_tokens(settings_of(conversation)))
+    use = context_use(branch, cuts, sized_reader(branch, limit), limit, reply_tokens(settings))
     summary = current_summaries().find(conversation_id, g.visitor.id)
-    g.setdefault("chat_contexts", {})[conversation_id] = ChatContext(conversation, branch, cuts, use, summary)
+    g.setdefault("chat_contexts", {})[conversation_id] = ChatContext(conversation, branch, cuts, use, summary, settings)
 
 
 def counted(context: ChatContext) -> ChatContext:
@@ -108,8 +110,7 @@ def counted(context: ChatContext) -> ChatContext:
 
 def count_messages(context: ChatContext, told: list[dict[str, Any]]) -> Count | None:
     """Count them with what the model is told first in this conversation."""
-    settings = settings_of(context.conversation)
-    return current_counter().count(current_engine_state(), settings.first_messages() + told)
+    return current_counter().count(current_engine_state(), context.settings.first_messages() + told)
 
 
 def require_room(turn: Turn) -> None:
@@ -122,8 +123,8 @@ def require_room(turn: Turn) -> None:
     limit = current_counter().known_limit(current_engine_state())
     if limit is None:
         return
-    conversation = current_store().find_conversation(turn.question.conversation_id, g.visitor.id)
-    cuts, settings = Cuts.from_json(conversation.settings if conversation else {}), settings_of(conversation)
+    kept = current_store().settings_of(turn.question.conversation_id, g.visitor.id)
+    cuts, settings = Cuts.from_json(kept), ConversationSettings.from_json(kept)
     sized = sized_reader([*turn.earlier, turn.question], limit)
     use = context_use(turn.earlier, cuts, sized)
     asked = characters(messages_for_engine([turn.question], sized)) + len(turn.reply.content)
@@ -138,10 +139,6 @@ def require_room(turn: Turn) -> None:
     if count is not None and count.tokens + answer > count.limit:
         message = DOES_NOT_FIT.format(tokens=count.tokens, limit=count.limit)
         raise HTTPError(413, message, code="context_full")
-
-
-def settings_of(conversation: Conversation | None) -> ConversationSettings:
-    return ConversationSettings.from_json(conversation.settings if conversation else {})
 
 
 def reply_tokens(settings: ConversationSettings) -> int:

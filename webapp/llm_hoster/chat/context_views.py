@@ -7,6 +7,7 @@ from typing import Any
 from flask import Blueprint, Response, g, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as BaseResponse
 
+from llm_hoster.chat.act import act, no_such_chat
 from llm_hoster.chat.context import Turns, characters, left_out, room, turns_of, waits
 from llm_hoster.chat.context_page import (
     ChatContext,
@@ -21,7 +22,6 @@ from llm_hoster.chat.conversation import ConversationStore
 from llm_hoster.chat.cut import Cut, Cuts, below
 from llm_hoster.chat.engine_request import messages_for_engine
 from llm_hoster.chat.message import Message, new_id, title_of
-from llm_hoster.chat.side_list import act, no_such_conversation
 from llm_hoster.chat.summaries import Task
 from llm_hoster.chat.summary import piece_characters, transcript
 from llm_hoster.chat.tree import Tree
@@ -161,7 +161,7 @@ def _require_alone(context: ChatContext, turns: Turns, limit: int) -> None:
 def _require(conversation_id: str) -> ChatContext:
     context = chat_context(conversation_id)
     if context.conversation is None:
-        raise no_such_conversation()
+        raise no_such_chat()
     return context
 
 
@@ -205,7 +205,7 @@ def _begin(store: ConversationStore, former_id: str, key_id: str, summary: str) 
         raise LookupError(former_id)
     cuts: dict[str, Any] = Cuts().with_cut(Cut("", summary, former_id)).to_json()
     new = new_id()
-    store.begin(new, key_id, title_of(TITLE.format(title=former.title)), former.settings | cuts)
+    store.save_settings(new, key_id, former.settings | cuts, title_of(TITLE.format(title=former.title)))
     return new
 
 

@@ -97,14 +97,14 @@ class ConversationStore:
         conversation = self.find_conversation(conversation_id, key_id)
         return conversation.settings if conversation else self._settings_for_new(key_id)
 
-    def save_settings(self, conversation_id: str, key_id: str, settings: Mapping[str, Any]) -> None:
-        """Write the settings of a conversation. One that they begin has no title, and stands in no list yet."""
+    def save_settings(self, conversation_id: str, key_id: str, settings: Mapping[str, Any], title: str = "") -> None:
+        """Write the settings of a conversation. One that they begin has the title; without one it is in no list yet."""
         now = time.time()
         changed = self._change(
             "INSERT INTO conversations (id, title, created_at, updated_at, key_id, settings, changed_at) "
-            "VALUES (?, '', ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET settings = excluded.settings, "
+            "VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET settings = excluded.settings, "
             "changed_at = excluded.changed_at WHERE key_id = excluded.key_id AND deleted_at IS NULL",
-            conversation_id, now, now, key_id, json.dumps(settings), now,
+            conversation_id, title, now, now, key_id, json.dumps(settings), now,
         )  # fmt: skip
         if changed != 1:
             raise LookupError(conversation_id)
@@ -139,15 +139,6 @@ class ConversationStore:
             for row in rows
             for attachment in attachments_from_json(json.loads(row["attachments"]))
         }
-
-    def begin(self, conversation_id: str, key_id: str, title: str, settings: Mapping[str, Any]) -> None:
-        """Write a conversation that has no messages yet."""
-        now = time.time()
-        self._change(
-            "INSERT INTO conversations (id, title, created_at, updated_at, key_id, settings, changed_at) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?)",
-            conversation_id, title, now, now, key_id, json.dumps(settings), now,
-        )  # fmt: skip
 
     def add_turn(self, question: Message, reply: Message, key_id: str, rival: Message | None = None) -> None:
         """

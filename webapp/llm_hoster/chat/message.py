@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import secrets
 import time
 from dataclasses import dataclass, field
@@ -20,6 +21,10 @@ MessageState = Literal["running", "done", "stopped", "failed"]
 def new_id() -> str:
     """Make an id that no other job's history holds, so that histories can be merged."""
     return secrets.token_hex(16)
+
+
+def is_id(text: str) -> bool:
+    return re.fullmatch("[0-9a-f]{32}", text) is not None
 
 
 @dataclass(frozen=True)

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import sqlite3
-from typing import NoReturn
-
 from flask import Blueprint, Response, g, redirect, render_template, request, url_for
 from markupsafe import escape
 from werkzeug.wrappers import Response as BaseResponse
 
+from llm_hoster.chat.act import act
 from llm_hoster.chat.attached_files import files_of
 from llm_hoster.chat.message import Message
-from llm_hoster.chat.side_list import act
 from llm_hoster.chat.tree import Tree
 from llm_hoster.chat.turn import edited_turn, repeated_turn
 from llm_hoster.chat.views import ask, require_message
 from llm_hoster.current import current_replies, current_settings, current_store
 from llm_hoster.errors import HTTPError
+from llm_hoster.htmx import wants_part
 from llm_hoster.status.views import panel
 
 bp = Blueprint("messages", __name__, url_prefix="/chat/messages")
 
+NO_SUCH_MESSAGE = "There is no such message, or its chat was deleted."
 RATINGS = {"good": 1, "bad": -1, "none": 0}
 
 
@@ -55,12 +54,7 @@ def ask_edited(message_id: str) -> BaseResponse:
 @bp.post("/<message_id>/show")
 def show(message_id: str) -> BaseResponse:
     """Show the branch through a message."""
-    try:
-        current_store().show_branch(message_id, g.visitor.id)
-    except LookupError as error:
-        _refuse(error)
-    except sqlite3.Error as error:
-        raise _not_saved(error) from error
+    act(lambda: current_store().show_branch(message_id, g.visitor.id), missing=NO_SUCH_MESSAGE)
     message, _ = _find(message_id)
     return _shown(message)
 
@@ -70,11 +64,9 @@ def rate(message_id: str) -> BaseResponse:
     """Keep what the reader thinks of a reply; the same once more takes it back."""
     message, _ = _find(message_id, "assistant")
     rating = RATINGS.get(request.form.get("rating", ""), 0)
-    try:
-        current_store().rate(message_id, 0 if rating == message.rating else rating, g.visitor.id)
-    except sqlite3.Error as error:
-        raise _not_saved(error) from error
-    if request.headers.get("HX-Request") != "true":
+    rating = 0 if rating == message.rating else rating
+    act(lambda: current_store().rate(message_id, rating, g.visitor.id), missing=NO_SUCH_MESSAGE)
+    if not wants_part():
         return _shown(message)
     return Response(render_template("chat/_rating.html", message=_find(message_id)[0]))
 
@@ -91,9 +83,9 @@ def passage(message_id: str, number: int) -> Response:
     """Give one of the passages that a reply was written from, by its number."""
     message, _ = _find(message_id, "assistant")
     if not 1 <= number <= len(message.sources):
-        _refuse(None)
+        raise _no_such_message()
     text = message.sources[number - 1].whole_text
-    if request.headers.get("HX-Request") == "true":
+    if wants_part():
         return Response(escape(text), content_type="text/html; charset=utf-8")
     return Response(text, content_type="text/plain; charset=utf-8")
 
@@ -113,7 +105,7 @@ def compare(message_id: str) -> BaseResponse:
     """Show a reply and those to the same question beside each other."""
     message, tree = _find(message_id, "assistant")
     if not _rivals(message, tree):
-        _refuse(None)
+        raise _no_such_message()
     act(lambda: current_store().change(message.conversation_id, g.visitor.id, {"leaf_id": message.parent_id}))
     return _shown(message)
 
@@ -125,10 +117,7 @@ def _rivals(message: Message, tree: Tree) -> list[Message]:
 
 def _repeat(message_id: str, *, goes_on: bool) -> BaseResponse:
     message, tree = _find(message_id, "assistant")
-    try:
-        turn = repeated_turn(tree, message, goes_on=goes_on)
-    except LookupError as error:
-        _refuse(error)
+    turn = act(lambda: repeated_turn(tree, message, goes_on=goes_on), missing=NO_SUCH_MESSAGE)
     return _shown(ask(turn).message)
 
 
@@ -136,7 +125,7 @@ def _find(message_id: str, role: str = "") -> tuple[Message, Tree]:
     store = current_store()
     message = store.find_message(message_id, g.visitor.id)
     if message is None or (role and message.role != role):
-        _refuse(None)
+        raise _no_such_message()
     return message, store.tree(message.conversation_id, g.visitor.id)
 
 
@@ -148,9 +137,5 @@ def _shown(message: Message) -> BaseResponse:
     )
 
 
-def _refuse(error: Exception | None) -> NoReturn:
-    raise HTTPError(404, "There is no such message, or its chat was deleted.", code="not_found") from error
-
-
-def _not_saved(error: sqlite3.Error) -> HTTPError:
-    return HTTPError(507, f"This could not be saved ({error}). Try again.", code="not_saved")
+def _no_such_message() -> HTTPError:
+    return HTTPError(404, NO_SUCH_MESSAGE, code="not_found")

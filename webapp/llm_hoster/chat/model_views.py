@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from flask import Blueprint, Response, g, render_template, request
 
+from llm_hoster.chat.act import act
 from llm_hoster.chat.model_choice import SETTING, ModelChoice, model_choice
-from llm_hoster.chat.side_list import act
 from llm_hoster.current import current_engine_state, current_store
 
 bp = Blueprint("models", __name__, url_prefix="/chat")

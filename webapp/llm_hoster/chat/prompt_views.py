@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 from flask import Blueprint, g, make_response, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as BaseResponse
 
+from llm_hoster.chat.act import act
 from llm_hoster.chat.message import title_of
 from llm_hoster.chat.prompt import TEXT_MAX, Prompt, all_prompts, given_prompts
-from llm_hoster.chat.shelf import ITEMS_MAX, Item, ShelfFullError
+from llm_hoster.chat.shelf import Item
 from llm_hoster.current import current_store
-from llm_hoster.errors import HTTPError
+from llm_hoster.htmx import wants_part
 from llm_hoster.status.views import panel
 
 bp = Blueprint("prompts", __name__, url_prefix="/prompts")
 
-Result = TypeVar("Result")
+NO_SUCH_PROMPT = "There is no such prompt, or it was deleted."
 
 
 @bp.get("/")
@@ -64,14 +63,14 @@ def change(prompt_id: str) -> BaseResponse:
 
 @bp.post("/<prompt_id>/delete")
 def delete(prompt_id: str) -> BaseResponse:
-    prompt = _act(lambda: current_store().shelf.find("prompt", prompt_id, g.visitor.id))
-    _act(lambda: current_store().shelf.delete("prompt", prompt_id, g.visitor.id))
+    prompt = _kept(prompt_id)
+    act(lambda: current_store().shelf.delete("prompt", prompt_id, g.visitor.id), missing=NO_SUCH_PROMPT)
     return _answer(deleted=prompt)
 
 
 @bp.post("/<prompt_id>/restore")
 def restore(prompt_id: str) -> BaseResponse:
-    _act(lambda: current_store().shelf.restore("prompt", prompt_id, g.visitor.id))
+    act(lambda: current_store().shelf.restore("prompt", prompt_id, g.visitor.id), missing=NO_SUCH_PROMPT)
     return _answer()
 
 
@@ -88,8 +87,11 @@ def _put(prompt_id: str) -> BaseResponse:
         errors["text"] = f"Expected at most {TEXT_MAX:,} characters; {len(text):,} came."
     if errors:
         html = _editor(Prompt(prompt_id, title, text, is_own=bool(prompt_id)), errors)
-        return make_response(html, 200 if _is_part() else 422)
-    _act(lambda: current_store().shelf.put("prompt", title, {"text": text}, g.visitor.id, prompt_id))
+        return make_response(html, 200 if wants_part() else 422)
+    act(
+        lambda: current_store().shelf.put("prompt", title, {"text": text}, g.visitor.id, prompt_id),
+        missing=NO_SUCH_PROMPT,
+    )
     return _answer(saved=title)
 
 
@@ -99,7 +101,11 @@ def _prompts() -> list[Prompt]:
 
 def _find(prompt_id: str) -> Prompt:
     given = next((each for each in given_prompts() if each.id == prompt_id), None)
-    return given or Prompt.of(_act(lambda: current_store().shelf.find("prompt", prompt_id, g.visitor.id)))
+    return given or Prompt.of(_kept(prompt_id))
+
+
+def _kept(prompt_id: str) -> Item:
+    return act(lambda: current_store().shelf.find("prompt", prompt_id, g.visitor.id), missing=NO_SUCH_PROMPT)
 
 
 def _find_deleted(prompt_id: str) -> Item | None:
@@ -109,24 +115,8 @@ def _find_deleted(prompt_id: str) -> Item | None:
         return None
 
 
-def _act(work: Callable[[], Result]) -> Result:
-    try:
-        return work()
-    except LookupError as error:
-        raise HTTPError(404, "There is no such prompt, or it was deleted.", code="not_found") from error
-    except ShelfFullError as error:
-        message = f"You keep {ITEMS_MAX} prompts already. Delete one first."
-        raise HTTPError(409, message, code="too_many") from error
-    except sqlite3.Error as error:
-        raise HTTPError(507, f"This could not be saved ({error}). Try again.", code="not_saved") from error
-
-
-def _is_part() -> bool:
-    return request.headers.get("HX-Request") == "true"
-
-
 def _answer(*, deleted: Item | None = None, saved: str = "") -> BaseResponse:
-    if _is_part():
+    if wants_part():
         return make_response(_list(deleted=deleted, saved=saved))
     return redirect(url_for("prompts.show", deleted=deleted.id if deleted else None), 303)
 

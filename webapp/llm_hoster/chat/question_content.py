@@ -8,9 +8,10 @@ from typing import Any
 from llm_hoster.attachments.message_content import message_content
 from llm_hoster.chat.attached_files import store_of
 from llm_hoster.chat.documents import LEFT_OUT, PASSAGES_MAX_TOKENS, PASSAGES_SHARE, Documents, documents_of, long_files
-from llm_hoster.chat.engine_facts import context_limit, sees_pictures
+from llm_hoster.chat.engine_facts import sees_pictures
 from llm_hoster.chat.engine_request import ContentOf
 from llm_hoster.chat.message import Message
+from llm_hoster.chat.tokenization import context_limit
 from llm_hoster.chat.turn import Turn
 from llm_hoster.engine.record.state import State
 from llm_hoster.settings import WebSettings

@@ -21,6 +21,7 @@ from llm_hoster.chat.conversation_settings import ConversationSettings
 from llm_hoster.chat.cut import Cuts
 from llm_hoster.chat.delta import parse_stream
 from llm_hoster.chat.engine_request import engine_request
+from llm_hoster.chat.message import Message
 from llm_hoster.chat.question_content import content_reader, documents_for
 from llm_hoster.chat.receipt import Receipt
 from llm_hoster.chat.reply import Reply
@@ -75,12 +76,13 @@ class Replies:
         for message in turn.replies:
             message.model = message.model or state.model.name
         # Before anything is begun: a file may be lost, or be one that this model cannot read.
-        settings = self._settings_of(turn.reply.conversation_id, visitor.id)
-        read = self._read_part(turn, visitor.id)
+        settings = self._store.settings_of(turn.reply.conversation_id, visitor.id)
+        read = replace(turn, earlier=Cuts.from_json(settings).read_part(turn.earlier))
         documents = documents_for(self._settings, state, visitor.id, read)
         for message in turn.replies:
             message.sources = documents.sources if documents else []
-        request = engine_request(read, settings, content_reader(self._settings, state, visitor.id, read, documents))
+        content_of = content_reader(self._settings, state, visitor.id, read, documents)
+        request = engine_request(read, ConversationSettings.from_json(settings), content_of)
         replies = [Reply(message, visitor.id, self._store.write_shown) for message in turn.replies]
         with self._lock:
             if self._running_in(turn.reply.conversation_id, visitor.id) is not None:
@@ -113,18 +115,14 @@ class Replies:
         written.set()
         return replies
 
-    def _settings_of(self, conversation_id: str, key_id: str) -> ConversationSettings:
-        return ConversationSettings.from_json(self._store.settings_of(conversation_id, key_id))
-
-    def _read_part(self, turn: Turn, key_id: str) -> Turn:
-        """Leave out of a turn what the model no longer reads."""
-        conversation = self._store.find_conversation(turn.reply.conversation_id, key_id)
-        cuts = Cuts.from_json(conversation.settings if conversation else {})
-        return replace(turn, earlier=cuts.read_part(turn.earlier))
-
     def find(self, reply_id: str, key_id: str) -> Reply | None:
         reply = self._replies.get(reply_id)
         return reply if reply is not None and reply.key_id == key_id else None
+
+    def as_it_is(self, message: Message, key_id: str) -> Message:
+        """Take a message that was running when it was read from the history from here, where more of it is."""
+        reply = self.find(message.id, key_id) if message.state == "running" else None
+        return message if reply is None else reply.message
 
     def stop(self, reply_id: str, key_id: str) -> None:
         """End somebody's reply; vLLM stops generating at once, and what came so far is kept."""

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 from flask import Blueprint, Response, g, make_response, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as BaseResponse
 
+from llm_hoster.chat.act import act
 from llm_hoster.chat.conversation_settings import BY_EFFORT, UNSWITCHED, ConversationSettings, SettingsForm
-from llm_hoster.chat.message import title_of
-from llm_hoster.chat.shelf import ITEMS_MAX, Item, ShelfFullError
+from llm_hoster.chat.message import is_id, title_of
+from llm_hoster.chat.shelf import Item
 from llm_hoster.current import current_engine_state, current_store
 from llm_hoster.errors import HTTPError
+from llm_hoster.htmx import wants_part
 from llm_hoster.status.views import panel
 
 bp = Blueprint("settings", __name__, url_prefix="/chat/<conversation_id>/settings")
 bp.add_app_template_global(lambda conversation_id: len(_settings(conversation_id).changed), "count_changed_settings")
 
-Result = TypeVar("Result")
+NO_SUCH_PRESET = "There is no such chat or preset, or it was deleted."
 
 
 @bp.get("")
@@ -37,7 +37,7 @@ def save(conversation_id: str) -> BaseResponse:
     if form.errors:
         return _refuse(conversation_id, form)
     _save(conversation_id, form.settings)
-    if not _is_part():
+    if not wants_part():
         return redirect(url_for("chat.show", conversation_id=conversation_id), 303)
     response = make_response(render_template("chat/_settings_saved.html", conversation_id=conversation_id))
     return _with_address(response, conversation_id)
@@ -60,7 +60,7 @@ def keep(conversation_id: str) -> BaseResponse:
         raise HTTPError(400, "The preset has no name. Write one, such as “Precise”.", code="no_name")
     shelf, key_id = current_store().shelf, g.visitor.id
     known = next((each.id for each in shelf.items("preset", key_id) if each.title == title), "")
-    _act(lambda: shelf.put("preset", title, form.settings.to_json(), key_id, known))
+    act(lambda: shelf.put("preset", title, form.settings.to_json(), key_id, known), missing=NO_SUCH_PRESET)
     return _answer(conversation_id, form, notice="kept", name=title)
 
 
@@ -78,20 +78,20 @@ def mark(conversation_id: str, preset_id: str) -> BaseResponse:
     shelf, preset = current_store().shelf, _find(preset_id)
     marked = shelf.for_new_chats(g.visitor.id)
     is_marked = marked is not None and marked.id == preset.id
-    _act(lambda: shelf.mark_for_new_chats(None if is_marked else preset.id, g.visitor.id))
+    act(lambda: shelf.mark_for_new_chats(None if is_marked else preset.id, g.visitor.id), missing=NO_SUCH_PRESET)
     return _answer(conversation_id)
 
 
 @bp.post("/presets/<preset_id>/delete")
 def delete(conversation_id: str, preset_id: str) -> BaseResponse:
     preset = _find(preset_id)
-    _act(lambda: current_store().shelf.delete("preset", preset.id, g.visitor.id))
+    act(lambda: current_store().shelf.delete("preset", preset.id, g.visitor.id), missing=NO_SUCH_PRESET)
     return _answer(conversation_id, deleted=preset)
 
 
 @bp.post("/presets/<preset_id>/restore")
 def restore(conversation_id: str, preset_id: str) -> BaseResponse:
-    _act(lambda: current_store().shelf.restore("preset", preset_id, g.visitor.id))
+    act(lambda: current_store().shelf.restore("preset", preset_id, g.visitor.id), missing=NO_SUCH_PRESET)
     return _answer(conversation_id, restored_id=preset_id)
 
 
@@ -100,15 +100,15 @@ def _settings(conversation_id: str) -> ConversationSettings:
 
 
 def _save(conversation_id: str, settings: ConversationSettings) -> None:
-    if len(conversation_id) != 32 or not conversation_id.isalnum() or not conversation_id.isascii():
-        raise _no_such_thing()
+    if not is_id(conversation_id):
+        raise HTTPError(404, NO_SUCH_PRESET, code="not_found")
     store, key_id = current_store(), g.visitor.id
     former = store.settings_of(conversation_id, key_id)
-    _act(lambda: store.save_settings(conversation_id, key_id, settings.to_json(former)))
+    act(lambda: store.save_settings(conversation_id, key_id, settings.to_json(former)), missing=NO_SUCH_PRESET)
 
 
 def _find(preset_id: str) -> Item:
-    return _act(lambda: current_store().shelf.find("preset", preset_id, g.visitor.id))
+    return act(lambda: current_store().shelf.find("preset", preset_id, g.visitor.id), missing=NO_SUCH_PRESET)
 
 
 def _find_deleted(preset_id: str) -> Item | None:
@@ -118,29 +118,9 @@ def _find_deleted(preset_id: str) -> Item | None:
         return None
 
 
-def _act(work: Callable[[], Result]) -> Result:
-    try:
-        return work()
-    except LookupError as error:
-        raise _no_such_thing() from error
-    except ShelfFullError as error:
-        message = f"You keep {ITEMS_MAX} presets already. Delete one first."
-        raise HTTPError(409, message, code="too_many") from error
-    except sqlite3.Error as error:
-        raise HTTPError(507, f"This could not be saved ({error}). Try again.", code="not_saved") from error
-
-
-def _no_such_thing() -> HTTPError:
-    return HTTPError(404, "There is no such chat or preset, or it was deleted.", code="not_found")
-
-
-def _is_part() -> bool:
-    return request.headers.get("HX-Request") == "true"
-
-
 def _refuse(conversation_id: str, form: SettingsForm) -> BaseResponse:
     """To htmx it is an answer like others: what it calls an error goes elsewhere, and has no fields."""
-    response = make_response(_panel(conversation_id, form), 200 if _is_part() else 422)
+    response = make_response(_panel(conversation_id, form), 200 if wants_part() else 422)
     response.headers.update({"HX-Retarget": "#panel-content", "HX-Reswap": "innerHTML"})
     return response
 
@@ -149,7 +129,7 @@ def _answer(
     conversation_id: str, form: SettingsForm | None = None, *, deleted: Item | None = None, **values: Any
 ) -> BaseResponse:
     """Show the panel as it is now, and beside it what the page says of the settings."""
-    if not _is_part():
+    if not wants_part():
         deleted_id = deleted.id if deleted else None
         return redirect(url_for("settings.show", conversation_id=conversation_id, deleted=deleted_id), 303)
     form = form or SettingsForm.of(_settings(conversation_id))

@@ -9,12 +9,14 @@ from werkzeug.wrappers import Response
 
 from llm_hoster.access.origin import is_secure, require_public_host
 from llm_hoster.api_keys.api_key import ApiKey
-from llm_hoster.chat.message import Conversation, Message
+from llm_hoster.chat.act import act
+from llm_hoster.chat.message import Conversation
 from llm_hoster.chat.shares import FILE_NAME, Share, Shares
 from llm_hoster.chat.side_list import require_conversation
 from llm_hoster.chat.window import window_of
 from llm_hoster.current import current_gate, current_replies, current_store
 from llm_hoster.errors import HTTPError
+from llm_hoster.htmx import wants_part
 from llm_hoster.settings import WebSettings
 
 bp = Blueprint("sharing", __name__)
@@ -42,7 +44,7 @@ def show(token: str) -> str:
         share=share,
         sharer=sharer,
         conversation=conversation,
-        messages=[_as_it_is(message, sharer) for message in window.messages],
+        messages=[current_replies().as_it_is(message, sharer.id) for message in window.messages],
         earlier_id=window.earlier_id,
     )
 
@@ -54,10 +56,7 @@ def share(conversation_id: str) -> Response | str:
     leaf_id = shown_leaf(conversation)
     if leaf_id is None:
         raise HTTPError(409, "This chat has no message yet.", code="empty_chat")
-    try:
-        _shares().put(conversation.id, leaf_id, g.visitor.id)
-    except OSError as error:
-        raise _not_saved(error) from error
+    act(lambda: _shares().put(conversation.id, leaf_id, g.visitor.id))
     return _answer(conversation)
 
 
@@ -65,10 +64,7 @@ def share(conversation_id: str) -> Response | str:
 def unshare(conversation_id: str) -> Response | str:
     """Take the link back."""
     conversation = require_conversation(conversation_id)
-    try:
-        _shares().remove(conversation.id, g.visitor.id)
-    except OSError as error:
-        raise _not_saved(error) from error
+    act(lambda: _shares().remove(conversation.id, g.visitor.id))
     return _answer(conversation)
 
 
@@ -100,15 +96,9 @@ def _require_share(token: str) -> tuple[Share, ApiKey, Conversation]:
     return share, sharer, conversation
 
 
-def _as_it_is(message: Message, sharer: ApiKey) -> Message:
-    """Take a reply that is being written from memory, where more of it is than on the disk."""
-    reply = current_replies().find(message.id, sharer.id) if message.state == "running" else None
-    return message if reply is None else reply.message
-
-
 def _answer(conversation: Conversation) -> Response | str:
     """Give the part of the panel to htmx, and lead a plain form back to the panel."""
-    if request.headers.get("HX-Request") == "true":
+    if wants_part():
         return render_template("chat/_share.html", conversation=conversation, is_changed=True)
     return redirect(url_for("chats.manage", conversation_id=conversation.id), 303)
 
@@ -119,7 +109,3 @@ def _shares() -> Shares:
 
 def _not_shared() -> HTTPError:
     return HTTPError(404, "This link opens no chat, or its chat is not shared any more.", code="not_found")
-
-
-def _not_saved(error: OSError) -> HTTPError:
-    return HTTPError(507, f"This could not be saved ({error.strerror}). Try again.", code="not_saved")

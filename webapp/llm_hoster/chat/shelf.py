@@ -20,6 +20,10 @@ from llm_hoster.job_database import JobDatabase
 Kind = Literal["preset", "prompt"]
 # Of each kind, of one person.
 ITEMS_MAX = 500
+FULL: dict[Kind, str] = {
+    "preset": f"You keep {ITEMS_MAX} presets already. Delete one first.",
+    "prompt": f"You keep {ITEMS_MAX} prompts already. Delete one first.",
+}
 TITLE_MAX = 60
 # Made each time a history is opened: those of the same version that were begun before have it then, too.
 TABLE = """
@@ -41,7 +45,10 @@ FOR_NEW_CHATS = """
 
 
 class ShelfFullError(Exception):
-    """Somebody keeps as much of a kind as there may be."""
+    """Somebody keeps as much of a kind as there may be; the message says so to them."""
+
+    def __init__(self, kind: Kind) -> None:
+        super().__init__(FULL[kind])
 
 
 @dataclass(frozen=True)

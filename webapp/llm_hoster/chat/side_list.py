@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Callable
 from datetime import date
 from typing import Any
 
 from flask import Blueprint, Response, g, make_response, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as BaseResponse
 
+from llm_hoster.chat.act import act, no_such_chat
 from llm_hoster.chat.attached_files import store_of
 from llm_hoster.chat.days import groups_of
 from llm_hoster.chat.listing import PAGE
 from llm_hoster.chat.message import Conversation, title_of
 from llm_hoster.current import current_settings, current_store
-from llm_hoster.errors import HTTPError
+from llm_hoster.htmx import wants_part
 from llm_hoster.status.views import panel
 
 bp = Blueprint("chats", __name__, url_prefix="/chats")
@@ -38,7 +37,7 @@ def show() -> str:
         after=request.args.get("after", ""),
         is_new=request.args.get("new") == "1",
     )
-    if request.headers.get("HX-Request") != "true":
+    if not wants_part():
         return render_template("chat/chats.html", **values)
     return render_template("chat/_gathered.html" if values["is_new"] else "chat/_conversation_list.html", **values)
 
@@ -85,7 +84,7 @@ def delete(conversation_id: str) -> BaseResponse:
     if request.form.get("shown") != conversation.id:
         return answer(page, deleted=conversation)
     response = answer(page)
-    if request.headers.get("HX-Request") == "true":
+    if wants_part():
         response.headers["HX-Redirect"] = page
     return response
 
@@ -147,27 +146,14 @@ def last_of_earlier(conversations: list[Conversation]) -> Conversation | None:
 
 def answer(page: str, *, deleted: Conversation | None = None) -> Response:
     """Show the whole list anew to htmx, and the page to a plain form."""
-    if request.headers.get("HX-Request") != "true":
+    if not wants_part():
         return make_response(redirect(page, 303))
     values = list_values(request.form.get("shown", ""), deleted=deleted)
     return make_response(render_template("chat/_conversations.html", **values))
 
 
-def act(work: Callable[[], None]) -> None:
-    try:
-        work()
-    except LookupError as error:
-        raise no_such_conversation() from error
-    except sqlite3.Error as error:
-        raise HTTPError(507, f"This could not be saved ({error}). Try again.", code="not_saved") from error
-
-
 def require_conversation(conversation_id: str) -> Conversation:
     conversation = current_store().find_conversation(conversation_id, g.visitor.id)
     if conversation is None:
-        raise no_such_conversation()
+        raise no_such_chat()
     return conversation
-
-
-def no_such_conversation() -> HTTPError:
-    return HTTPError(404, "There is no such chat, or it was deleted.", code="not_found")

@@ -13,7 +13,7 @@ from werkzeug.wrappers import Response as BaseResponse
 from llm_hoster.chat.attached_files import files_of
 from llm_hoster.chat.context_page import remember_branch, require_room
 from llm_hoster.chat.html_cache import HTMLCache
-from llm_hoster.chat.message import Conversation, Message, new_id, title_of
+from llm_hoster.chat.message import Conversation, Message, is_id, new_id, title_of
 from llm_hoster.chat.model_views import keep_model, offered_models
 from llm_hoster.chat.reply import Event, Reply, Snapshot
 from llm_hoster.chat.side_list import list_values
@@ -30,6 +30,7 @@ from llm_hoster.engine.record.state import SERVING
 from llm_hoster.errors import HTTPError
 from llm_hoster.gateway.admission import Place
 from llm_hoster.gateway.key import address_of, require_allowed_model
+from llm_hoster.htmx import wants_part
 from llm_hoster.status.engine_notice import does_not_write, not_ready
 from llm_hoster.status.views import panel
 
@@ -67,8 +68,9 @@ def show(conversation_id: str) -> str:
     branch = tree.branch(conversation.leaf_id)
     remember_branch(conversation_id, conversation, branch)
     window = window_of(branch, at=request.args.get("at", ""))
-    messages = [as_it_is(message) for message in window.messages]
-    choices = [as_it_is(message) for message in tree.choices(branch)]
+    replies = current_replies()
+    messages = [replies.as_it_is(message, g.visitor.id) for message in window.messages]
+    choices = [replies.as_it_is(message, g.visitor.id) for message in tree.choices(branch)]
     values = page_values(conversation_id, messages) | {
         "snapshots": snapshots([*messages, *choices]),
         "siblings": tree.siblings_of(messages),
@@ -121,7 +123,7 @@ def send(conversation_id: str) -> BaseResponse:
     One answer and not two requests, because a browser takes longer for a second one than a model for its first token.
     """
     text = require_message(request.form)
-    if len(conversation_id) != 32 or not conversation_id.isalnum():
+    if not is_id(conversation_id):
         raise HTTPError(404, "There is no such conversation in this session.", code="not_found")
     form = request.form
     branch, has_gone_on = branch_of_reader(conversation_id, form.get("after", ""))
@@ -233,7 +235,7 @@ def events(reply_id: str) -> Response:
 def stop(reply_id: str) -> BaseResponse:
     """End a running reply and keep what came so far."""
     current_replies().stop(reply_id, g.visitor.id)
-    if request.headers.get("HX-Request") == "true":
+    if wants_part():
         return Response(status=204)
     message = current_store().find_message(reply_id, g.visitor.id)
     if message is None:
@@ -247,12 +249,6 @@ def page_values(conversation_id: str, messages: list[Message], deleted: Conversa
         "snapshots": snapshots(messages),
         "state": current_engine_state(),
     }
-
-
-def as_it_is(message: Message) -> Message:
-    """Take a message that was running when it was last written from memory, where it may have ended since."""
-    reply = current_replies().find(message.id, g.visitor.id) if message.state == "running" else None
-    return message if reply is None else reply.message
 
 
 def snapshots(messages: list[Message]) -> dict[str, Any]:

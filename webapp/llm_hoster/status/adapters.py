@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, Response, jsonify, make_response, redirect, render_template, request, url_for
+from flask import Blueprint, Response, jsonify, make_response, redirect, render_template, url_for
 from werkzeug.wrappers import Response as BaseResponse
 
 from llm_hoster.current import current_engine_state
+from llm_hoster.htmx import wants_part
 from llm_hoster.status.orders import carry_out, wants_json
 
 bp = Blueprint("adapters", __name__, url_prefix="/engine")
@@ -27,4 +28,4 @@ def look_again() -> BaseResponse:
     carry_out("adapters", {})
     if wants_json():
         return jsonify(ok=True)
-    return show() if request.headers.get("HX-Request") == "true" else redirect(url_for("status.engine"), 303)
+    return show() if wants_part() else redirect(url_for("status.engine"), 303)

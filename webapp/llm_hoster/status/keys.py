@@ -11,6 +11,7 @@ from llm_hoster.api_keys.api_key import ApiKey, Limits
 from llm_hoster.api_keys.new_key import new_key
 from llm_hoster.current import current_gate, current_settings
 from llm_hoster.errors import ApiKeyError, HTTPError
+from llm_hoster.htmx import wants_part
 from llm_hoster.status.views import panel
 
 bp = Blueprint("keys", __name__, url_prefix="/keys")
@@ -30,7 +31,7 @@ def create() -> Response:
     try:
         key, secret = _make()
     except HTTPError as error:
-        if request.headers.get("HX-Request") == "true":
+        if wants_part():
             raise  # The page still has the form.
         return make_response(keys_panel(error=error), error.status)
     return make_response(keys_panel(secret=secret, new_name=key.name))

@@ -12,6 +12,7 @@ from werkzeug.wrappers import Response
 from llm_hoster.current import current_engine_state, current_settings
 from llm_hoster.engine.record.order import Kind, Order, give
 from llm_hoster.errors import EngineError, HTTPError
+from llm_hoster.htmx import wants_part
 from llm_hoster.status.models_here import candidates, staged_session
 
 bp = Blueprint("orders", __name__, url_prefix="/engine")
@@ -81,7 +82,7 @@ def answer() -> Response:
     """A program gets JSON, a page with script a word that it is stale, one without script the page itself."""
     if wants_json():
         return jsonify(ok=True)
-    if request.headers.get("HX-Request") == "true":
+    if wants_part():
         return Response(status=204, headers={"HX-Trigger": "engine-changed"})
     conversation = CONVERSATION.search(request.referrer or "")
     if conversation is not None:

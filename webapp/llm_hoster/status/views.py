@@ -10,6 +10,7 @@ from flask import Blueprint, Response, g, make_response, render_template, reques
 from llm_hoster.current import current_engine_state, current_settings, current_store
 from llm_hoster.engine.record.state import COMING, SERVING
 from llm_hoster.errors import HTTPError
+from llm_hoster.htmx import wants_part
 from llm_hoster.status.engine_history import WORDS, happenings
 from llm_hoster.status.location import CLUSTER, LOCATIONS
 from llm_hoster.status.models_here import candidates, staged_session
@@ -100,6 +101,6 @@ def models_here() -> str:
 
 def panel(template: str, title: str, **values: Any) -> str:
     """Give the panel alone to a page that has a dialog for it, else a page with nothing but it."""
-    if request.headers.get("HX-Request") == "true":
+    if wants_part():
         return render_template(template, **values)
     return render_template("status/panel_page.html", panel_template=template, panel_title=title, **values)

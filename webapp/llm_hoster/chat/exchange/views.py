@@ -9,15 +9,17 @@ from typing import cast
 from flask import Blueprint, Flask, Response, current_app, g, make_response, redirect, request, url_for
 from werkzeug.wrappers import Response as BaseResponse
 
+from llm_hoster.chat.act import act
 from llm_hoster.chat.exchange import own_format, upload
 from llm_hoster.chat.exchange.file_name import disposition, file_name
 from llm_hoster.chat.exchange.html_export import html_of
 from llm_hoster.chat.exchange.import_run import ImportRun
 from llm_hoster.chat.exchange.imports import Imports
 from llm_hoster.chat.exchange.markdown_export import markdown_of
-from llm_hoster.chat.side_list import act, list_values, require_conversation
+from llm_hoster.chat.side_list import list_values, require_conversation
 from llm_hoster.current import current_settings, current_store
 from llm_hoster.errors import HTTPError
+from llm_hoster.htmx import wants_part
 from llm_hoster.status.views import panel
 
 bp = Blueprint("exchange", __name__, url_prefix="/chats")
@@ -45,7 +47,7 @@ def receive() -> BaseResponse:
     try:
         run = _begin()
     except HTTPError as error:
-        if request.headers.get("HX-Request") != "true":
+        if not wants_part():
             raise
         return make_response(_panel(refusal=error.message))
     run.wait(PATIENCE_S)
@@ -105,7 +107,7 @@ def export_html(conversation_id: str) -> Response:
 
 
 def _answer() -> BaseResponse:
-    if request.headers.get("HX-Request") == "true":
+    if wants_part():
         return make_response(_panel(with_list=True))
     return redirect(url_for("exchange.show"), 303)
 
@@ -116,7 +118,7 @@ def _panel(*, with_list: bool = False, refusal: str | None = None) -> str:
     around = request.headers.get("HX-Current-URL", "").partition("?")[0]
     is_changed = with_list and run is not None and not run.is_running
     # The panel's own page has no list beside it. Else the address ends with what is shown.
-    has_list = request.headers.get("HX-Request") == "true" and not around.endswith(url_for("exchange.show"))
+    has_list = wants_part() and not around.endswith(url_for("exchange.show"))
     values = list_values(around.rpartition("/")[2]) if is_changed and has_list else {}
     return panel(
         "exchange/_files.html", "Export and import", run=run, refusal=refusal, with_list=bool(values), **values
