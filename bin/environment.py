@@ -13,6 +13,7 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 MADE_FROM = ("pyproject.toml", "README.md", "LICENSE", "webapp")  # all that our own package is built from
+AMX = REPOSITORY / "bin" / "amx.pth"
 NEVER_IMPORTED = r"/(tests?|testing/_internal|ray/(rllib|data|train|tune)|pip)/"  # by a session; a fifth of it all
 
 NO_CPU_TORCH = (
@@ -68,6 +69,7 @@ def make_engine(folder: Path, accelerator: str, lock: Path, index_url: str | Non
     if accelerator == "cpu":
         install_cpu_torch(python, lock)
         name_vllm(python, vllm_version(lock))
+        shutil.copy(AMX, site_packages(python))
     compile_all(python, folder)
 
 

@@ -27,7 +27,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from environment import REPOSITORY, InstallError, make_app, make_engine, run, vllm_version
+from environment import AMX, REPOSITORY, InstallError, make_app, make_engine, run, vllm_version
 
 COMPLETE = "installed.json"
 STARTED = ".installing"
@@ -116,9 +116,10 @@ class Installation:
             )
         lock = engine_lock(accelerator)
         name = self.arguments.engine_name or engine_name(accelerator, lock)
+        made_from = {"lock": sha256(lock)} | ({"amx": sha256(AMX)} if accelerator == "cpu" else {})
         return self.install(
             f"engine/{name}",
-            {"lock": sha256(lock)},
+            made_from,
             lambda folder: make_engine(folder, accelerator, lock, index_url),
             changed=f"its lock file is another one. Give the new engine a name of its own: --engine-name {name}-b",
         )
