@@ -55,14 +55,14 @@ class LiveEngine:
         metrics = EnginePool(self.socket_path).request("GET", "/metrics", timeout=10).data.decode()
         return int(sum(float(value) for value in re.findall(r"^vllm:num_requests_running\S* (\S+)$", metrics, re.M)))
 
-    def wait_until_running(self, number: int, *, timeout_s: float = 10.0) -> None:
+    def wait_until_running(self, number: int, *, timeout_s: float = 60.0) -> None:
         wait_for(lambda: self.num_requests_running() == number, f"{number} requests running", timeout_s=timeout_s)
 
     def wait_until_busy(self) -> None:
         wait_for(lambda: self.num_requests_running() > 0, "requests running")
 
 
-def wait_for(is_so: Callable[[], bool], what: str, *, timeout_s: float = 10.0) -> None:
+def wait_for(is_so: Callable[[], bool], what: str, *, timeout_s: float = 60.0) -> None:
     deadline = time.monotonic() + timeout_s
     while not is_so():
         assert time.monotonic() < deadline, f"not within {timeout_s} s: {what}"

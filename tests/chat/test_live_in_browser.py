@@ -180,7 +180,7 @@ def test_an_engine_that_dies_leaves_what_it_wrote_and_goes_on_when_it_is_back(
 def test_a_page_without_network_comes_back_to_its_reply_by_itself(
     open_page: OpenPage, engine: ToldEngine, network: CutNetwork
 ) -> None:
-    page = open_page(provokes="net::ERR_")
+    page = open_page(provokes="net::ERR_|htmx:(sendError|afterRequest)")
     page.goto(network.url)
     asked = ask(page, engine, "Count", "one ")
     foot = page.locator(".message-stop")
