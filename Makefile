@@ -18,9 +18,9 @@ demo: install ## the whole chain in your browser; prints one address
 smoke: install ## the whole chain unattended, one line per step
 	@$(PYTHON) -m portal smoke
 
-test: lint ## every test, with real vLLM, Slurm, Apache and Chromium (as root)
+test: lint ## every test but those of the soak, with real vLLM, Slurm, Apache and Chromium (as root)
 	@bin/install-clients $(PREFIX)
-	@$(PYTHON) -m pytest -n 2 --dist loadgroup --ignore=tests/ray
+	@$(PYTHON) -m pytest -n 2 --dist loadgroup --ignore=tests/ray -m "not soak"
 	@$(PYTHON) -m pytest tests/ray # two nodes of Ray and vLLM want the machine for themselves
 
 test-fast: install ## the tests that need none of these, under a minute
@@ -48,7 +48,8 @@ bench: install ## the form, start-up, recovery, first token, the history, the ch
 	@$(PYTHON) -m bench.chat
 	@$(PYTHON) -m bench.gateway --real
 
-soak: install ## COUNT smoke tests, every kill at every moment (CASES), and MINUTES of load with kills; as root
+soak: install ## the long tests, COUNT smoke tests, every kill at every moment (CASES), and MINUTES of load with kills; as root
+	@$(PYTHON) -m pytest -m soak
 	@for i in $$(seq $${COUNT:-10}); do echo "round $$i"; $(PYTHON) -m portal smoke || exit 1; done
 	@$(PYTHON) -m soak.kills --cases "$${CASES:-*}"
 	@$(PYTHON) -m soak.load --minutes $${MINUTES:-30}

@@ -77,7 +77,7 @@ def live_engine(prefix: Path, tiny_model: Path) -> Iterator[LiveEngine]:
         socket_path, log_path = folder / "vllm.sock", folder / "vllm.log"
         command = [prefix / "engine" / ENGINE_NAME / "bin" / "vllm", "serve", tiny_model, "--uds", socket_path]
         environment = os.environ | ENVIRONMENT | {
-            "TMPDIR": name, "VLLM_RPC_BASE_PATH": name, "VLLM_CACHE_ROOT": f"{name}/cache"
+            "TMPDIR": name, "VLLM_RPC_BASE_PATH": name, "VLLM_CACHE_ROOT": str(prefix / "vllm-cache")
         }  # fmt: skip
         with log_path.open("wb") as log:
             process = subprocess.Popen(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,7 +16,12 @@ from typing import Any
 
 import pytest
 
+from llm_hoster.engine.model.compile_cache import FOLDER, VARIABLES
 from llm_hoster.engine.record.state import State, read_state
+from tests.conftest import ENGINE_NAME, vllm_cache
+
+# vLLM's folder for what it has found out of a model's class.
+MODELS = "modelinfos"
 
 
 class RunningSession:
@@ -86,6 +92,16 @@ def wait_until(condition: Callable[[], object], timeout_s: float = 20) -> None:
         time.sleep(0.05)
 
 
+def remember_models(cache_dir: Path) -> None:
+    """Give a user what an earlier session of theirs has found out of the models: vLLM starts the sooner."""
+    own = cache_dir
+    for part in (FOLDER, ENGINE_NAME, "cpu", VARIABLES["VLLM_CACHE_ROOT"]):
+        own = own / part
+        own.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if (vllm_cache() / MODELS).is_dir():
+        shutil.copytree(vllm_cache() / MODELS, own / MODELS)
+
+
 @pytest.fixture
 def start_session(
     staged_root: Path, short_dir: Path, make_catalogue: Callable[..., dict[str, Any]], tmp_path: Path
@@ -94,6 +110,7 @@ def start_session(
     Start a session: `start_session(program="...")` with a Python program as vLLM, or with the real one.
 
     `context` has values of the form, `environment` more variables; other keyword arguments are those of make_catalogue.
+    Where it `is_first`, the user has had no session before.
     """
     sessions = []
 
@@ -102,6 +119,7 @@ def start_session(
         arguments: tuple[str, ...] = (),
         context: dict[str, str] | None = None,
         environment: dict[str, str] | None = None,
+        is_first: bool = False,
         **changes: Any,
     ) -> RunningSession:
         changes["site"] = {"node_dir": str(short_dir)} | changes.get("site", {})
@@ -111,6 +129,8 @@ def start_session(
             vllm.write_text(f"#!{sys.executable}\n{program}")
             vllm.chmod(0o755)
             changes["engine"] = {"target": str(tmp_path / "engine")} | changes.get("engine", {})
+        elif not is_first:
+            remember_models(tmp_path / "cache")
         document = json.loads((staged_root / "session.json").read_text())
         document["catalogue"] = make_catalogue(**changes)
         document["context"] |= context or {}

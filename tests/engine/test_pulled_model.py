@@ -13,6 +13,7 @@ import pytest
 
 from llm_hoster.engine.model.download import Download, find_source
 from llm_hoster.engine.vllm.connection import EnginePool
+from tests.conftest import vllm_cache
 from tests.engine.conftest import wait_until
 from tests.live_engine import ENGINE_NAME, ENVIRONMENT, START_TIMEOUT_S
 from tests.models_command.download_hub import download_hub
@@ -28,7 +29,7 @@ def test_vllm_loads_what_pull_has_fetched_and_gives_embeddings(prefix: Path, tin
         vllm = prefix / "engine" / ENGINE_NAME / "bin" / "vllm"
         command = [vllm, "serve", source, "--served-model-name", "m", "--uds", socket_path]
         options = ["--enforce-eager", "--load-format", "safetensors", "--runner", "pooling"]
-        ours = {"TMPDIR": name, "VLLM_CACHE_ROOT": f"{name}/cache", "HF_HOME": f"{name}/hf", "HF_HUB_OFFLINE": "1"}
+        ours = {"TMPDIR": name, "VLLM_CACHE_ROOT": str(vllm_cache()), "HF_HOME": f"{name}/hf", "HF_HUB_OFFLINE": "1"}
         with log_path.open("wb") as log:
             process = subprocess.Popen(
                 [*map(str, command), *options],

@@ -28,7 +28,7 @@ def test_vllm_starts_answers_and_ends_without_a_trace_and_without_the_home_folde
         "preset": "long-context",
         "lora_folder": str(write_adapters(tmp_path / "loras")),
     }
-    session = start_session(context=chosen)
+    session = start_session(context=chosen, is_first=True)
     session.wait_for_port()
     state = session.wait_for_state("ready", START_TIMEOUT_S)
     assert [(step.name, step.status) for step in state.steps] == [

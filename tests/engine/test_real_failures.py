@@ -20,6 +20,7 @@ import pytest
 from llm_hoster.engine.failures.failure import Failure, explain
 from llm_hoster.engine.process.child import LINE_END
 from llm_hoster.engine.record.adjustment import Adjustment
+from tests.conftest import vllm_cache
 from tests.live_engine import ARGUMENTS, ENGINE_NAME, ENVIRONMENT
 
 pytestmark = pytest.mark.engine
@@ -61,7 +62,7 @@ def run(prefix: Path, folder: Path, arguments: list[str]) -> Failure:
     folder.mkdir()
     command = [prefix / "engine" / ENGINE_NAME / "bin" / "vllm", "serve", *arguments, "--uds", folder / "s", *ARGUMENTS]
     environment = os.environ | ENVIRONMENT | {
-        "TMPDIR": str(folder), "VLLM_RPC_BASE_PATH": str(folder), "VLLM_CACHE_ROOT": str(folder / "cache")
+        "TMPDIR": str(folder), "VLLM_RPC_BASE_PATH": str(folder), "VLLM_CACHE_ROOT": str(vllm_cache())
     }  # fmt: skip
     log = folder / "log"
     with log.open("wb") as file:

@@ -19,7 +19,7 @@ import pytest
 
 from tests.engine.conftest import RunningSession, wait_until
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.soak]
 START_TIMEOUT_S = 240
 SEPARATE_CORE = {"VLLM_ENABLE_V1_MULTIPROCESSING": "1", "VLLM_CPU_KVCACHE_SPACE": "1"}
 # Many seconds of work, also where the model is tiny and the machine quick.

@@ -25,6 +25,7 @@ MAX_RETRIES = 20
 
 
 @pytest.mark.engine
+@pytest.mark.soak
 @pytest.mark.timeout(2 * START_TIMEOUT_S + 120)
 def test_a_dead_replica_loses_no_new_question(start_session):
     session = start_session(engine=REPLICAS)

@@ -6,7 +6,7 @@ import os
 import subprocess
 from pathlib import Path
 
-from tests.conftest import ENGINE_NAME
+from tests.conftest import ENGINE_NAME, vllm_cache
 
 TIMEOUT_S = 280
 
@@ -17,7 +17,7 @@ def run_program(prefix: Path, name: str, folder: Path) -> None:
     answer = subprocess.run(
         [prefix / "engine" / ENGINE_NAME / "bin" / "python", here / name, folder],
         cwd=folder,
-        env=os.environ | {"TMPDIR": str(folder), "VLLM_CACHE_ROOT": str(folder / "cache")},
+        env=os.environ | {"TMPDIR": str(folder), "VLLM_CACHE_ROOT": str(vllm_cache())},
         capture_output=True,
         text=True,
         timeout=TIMEOUT_S,
