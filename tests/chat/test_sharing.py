@@ -15,6 +15,8 @@ from flask.testing import FlaskClient
 
 from llm_hoster.api_keys.api_key import ApiKey
 from llm_hoster.api_keys.key_folder import KeyFolder
+from llm_hoster.attachments.attachment import Attachment
+from llm_hoster.attachments.passages import Passage
 from llm_hoster.chat.conversation import ConversationStore
 from llm_hoster.chat.message import Message
 from llm_hoster.chat.window import LENGTH
@@ -72,6 +74,20 @@ def test_whoever_is_logged_in_reads_a_shared_chat_and_nothing_else(owner: FlaskC
     for hidden in ("Something private", "Nobody else reads this.", CHAT, 'name="message"', "Try again", "/rating"):
         assert hidden not in page
     assert guest.get("/").text.count("mutex?") == 0
+
+
+def test_files_and_passages_are_named_and_lead_nowhere(owner: FlaskClient, new_guest: NewGuest) -> None:
+    picture = Attachment("2" * 64, "map.png", "picture", 1000, width=64, height=64)
+    attachments = [Attachment("1" * 64, "plan.pdf", "pdf", 1000, pages=3), picture]
+    reply = Message("c" * 32, "assistant", "Green.", sources=[Passage("1" * 64, "plan.pdf", "It is green.", 3, 1, 9)])
+    store_of(owner).add_turn(Message("c" * 32, "user", "Which colour?", attachments=attachments), reply, "owner")
+    own = owner.get("/chat/" + "c" * 32).text
+
+    page = new_guest().get(share(owner, "c" * 32)).text
+
+    assert "plan.pdf, page 3" in page and "map.png" in page
+    for address in ("/chat/messages/", "/chat/attachments/"):
+        assert address in own and address not in page
 
 
 def test_a_guest_reaches_nothing_through_the_ids_of_a_shared_chat(owner: FlaskClient, new_guest: NewGuest) -> None:
