@@ -10,7 +10,7 @@ from pathlib import Path
 from secrets import token_hex
 from urllib.parse import urljoin
 
-from playwright.sync_api import BrowserContext, HttpCredentials, Page, sync_playwright
+from playwright.sync_api import BrowserContext, FilePayload, HttpCredentials, Page, sync_playwright
 
 from portal.chromium import CHROMIUM, FLAGS
 from portal.dashboard_server import serve_dashboard
@@ -43,6 +43,7 @@ def main() -> None:
             chat.keyboard.press("Enter")
             chat.locator(".message-foot").nth(QUESTIONS.index(question)).wait_for(state="attached")
         take(chat, "chat")
+        take_chat_states(chat)
         chat.get_by_role("link", name="Connect", exact=True).click()
         chat.locator("#base-url").wait_for()
         take(chat, "connect")
@@ -54,6 +55,46 @@ def main() -> None:
         chat.get_by_text("What happened").click()
         take(chat, "engine")
         browser.close()
+
+
+def take_chat_states(chat: Page) -> None:
+    """What a chat offers beside its messages; the box is empty again at the end."""
+    table = "site,depth_m,temperature\n" + "".join(f"A{row},{row * 5},{12.5 - row / 10:.1f}\n" for row in range(40))
+    file: FilePayload = {"name": "buoys.csv", "mimeType": "text/csv", "buffer": table.encode()}
+    chat.locator("#attach-files").set_input_files(file)
+    chat.locator("#attachments .attachment-facts").wait_for()
+    chat.locator("#message").fill("Which site is the coldest?")
+    take(chat, "attachment")
+    chat.locator("#attachments").get_by_role("button").click()
+    chat.locator("#message").fill("")
+    chat.get_by_role("link", name="Edit").first.click()
+    chat.locator("form.edit").wait_for()
+    take(chat, "edit")
+    chat.get_by_role("link", name="Cancel").click()
+    for name, link in (("settings", "#settings-link"), ("prompts", "#prompts-link")):
+        chat.locator(link).first.click()
+        take_panel(chat, name)
+    chat.locator(".side .more").first.click()
+    chat.get_by_role("button", name="Share with people of this session").click()
+    chat.locator("#share-link").wait_for()
+    with chat.context.expect_page() as opened:
+        chat.get_by_role("link", name="See what they see").click()
+    opened.value.locator("#messages").wait_for()
+    take(opened.value, "shared")
+    opened.value.close()
+    take_panel(chat, "share")
+    chat.keyboard.press("?")
+    take_panel(chat, "shortcuts")
+    chat.locator("#chat-search").fill("markdown")
+    chat.locator("#conversation-list .found").first.wait_for()
+    take(chat, "search")
+    chat.locator("#chat-search").fill("")
+
+
+def take_panel(chat: Page, name: str) -> None:
+    chat.locator("#panel-title").wait_for()
+    take(chat, name)
+    chat.get_by_role("button", name="Close").click()
 
 
 def take_form(page: Page) -> None:
