@@ -18,10 +18,10 @@ demo: install ## the whole chain in your browser; prints one address
 smoke: install ## the whole chain unattended, one line per step
 	@$(PYTHON) -m portal smoke
 
-test: lint ## every test but those of the soak, with real vLLM, Slurm, Apache and Chromium (as root)
-	@bin/install-clients $(PREFIX)
+test: install ## every test but those of the soak, with real vLLM, Slurm, Apache and Chromium (as root)
+	@bin/install-clients $(PREFIX) & clients=$$!; $(MAKE) --no-print-directory lint && wait $$clients
 	@$(PYTHON) -m pytest -n 2 --dist loadgroup --ignore=tests/ray -m "not soak"
-	@$(PYTHON) -m pytest tests/ray # two nodes of Ray and vLLM want the machine for themselves
+	@$(PYTHON) -m pytest tests/ray -m "not soak" # two nodes of Ray and vLLM want the machine for themselves
 
 test-fast: install ## the tests that need none of these, under a minute
 	@$(PYTHON) -m pytest -n 2 --dist loadgroup -m "not engine and not slurm and not browser and not install"

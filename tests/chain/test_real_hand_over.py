@@ -13,7 +13,7 @@ from tests.chain.conftest import AT_ONCE, Portal, make_portal, questions
 from tests.cluster.slurm_cluster import SlurmCluster
 from tests.end_to_end.site_app import make_site
 
-pytestmark = [pytest.mark.slurm, pytest.mark.engine, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.slurm, pytest.mark.engine, pytest.mark.soak, pytest.mark.timeout(400)]
 # Two cores carry the questions, and vLLM's start beside them.
 THREADS = 3
 START_S = 150.0

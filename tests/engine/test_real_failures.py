@@ -23,7 +23,7 @@ from llm_hoster.engine.record.adjustment import Adjustment
 from tests.conftest import vllm_cache
 from tests.live_engine import ARGUMENTS, ENGINE_NAME, ENVIRONMENT
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.soak]
 TIMEOUT_S = 150.0
 MILLIONS_OF_TOKENS = 8 * 1024 * 1024
 
