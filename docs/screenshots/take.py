@@ -24,6 +24,11 @@ DESKTOP, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
 QUESTIONS = ["Say hello.", "Show me markdown.", "Think, then answer."]
 KEYS = ["Ada", "the nightly script"]
 READY_TIMEOUT_MS = 300_000
+# A page that is opened on a phone has its list of chats closed, but for what is searched there.
+LIST_AS_OPENED = """isOpen => {
+  const isSearch = document.getElementById("chat-search")?.value;
+  document.querySelector("#conversations details")?.toggleAttribute("open", isOpen || Boolean(isSearch));
+}"""
 
 
 def main() -> None:
@@ -145,10 +150,12 @@ def take(page: Page, name: str, *, full_page: bool = False) -> None:
         page.evaluate("scheme => { document.documentElement.dataset.bsTheme = scheme; }", scheme)
         for place, size in (("desktop", DESKTOP), ("phone", PHONE)):
             page.set_viewport_size(size)  # type: ignore[arg-type]
+            page.evaluate(LIST_AS_OPENED, place == "desktop")
             page.wait_for_timeout(150)  # The page follows the new size in its own time.
             page.screenshot(path=FOLDER / f"{name}-{place}-{scheme}.png", full_page=full_page)
     page.emulate_media(color_scheme="light")
     page.set_viewport_size(DESKTOP)  # type: ignore[arg-type]
+    page.evaluate(LIST_AS_OPENED, True)
 
 
 if __name__ == "__main__":
