@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, Route, expect
 
 from llm_hoster.engine.record.state import ServedModel
 from tests.chat.echo_engine import echo_engine
@@ -160,6 +160,26 @@ def test_a_slash_in_the_empty_box_shows_the_prompts(open_page: OpenPage) -> None
     expect(options).to_have_count(0)
     page.keyboard.press("Enter")
     expect(page.locator(".message-text")).to_have_text("/greek")
+
+
+def test_escape_closes_the_prompts_also_while_newer_ones_are_on_their_way(open_page: OpenPage) -> None:
+    page = open_page()
+    make_prompt(page, "Greek", "In Greek")
+    options = page.get_by_role("listbox", name="Prompts").get_by_role("option")
+    box(page).focus()
+    page.keyboard.type("/")
+    expect(options.first).to_be_visible()
+    page.keyboard.press("Backspace")
+    expect(options).to_have_count(0)
+    held: list[Route] = []
+    page.route("**/prompts/menu*", lambda route: held.append(route))
+    page.keyboard.type("/gre")
+    expect(options).to_have_count(1)
+    page.keyboard.press("Escape")
+    with page.expect_request_finished(lambda request: request.url == held[0].request.url):
+        held[0].continue_()
+    page.wait_for_timeout(200)
+    expect(options).to_have_count(0)
 
 
 def test_what_begins_with_a_slash_and_is_no_prompt_is_sent(open_page: OpenPage) -> None:

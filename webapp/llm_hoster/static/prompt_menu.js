@@ -37,7 +37,7 @@ async function look(box) {
   }
   if (isDismissed) return;
   if (box.value === "/" && !isOpen()) await load();
-  show(box);
+  if (!isDismissed) show(box); // Escape may have come while the list was on its way.
 }
 
 async function load() {
