@@ -17,6 +17,7 @@ from pathlib import Path
 
 FIRST_TOKEN_S = 0.05
 TOKEN_S = 0.02
+CONTEXT_LENGTH = 131_072
 WORDS = ["Hello", "! ", "This ", "answer ", "comes ", "at ", "a ", "steady ", "pace", "."]
 
 
@@ -32,7 +33,11 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def do_POST(self) -> None:
-        words = self.words(self.rfile.read(int(self.headers["Content-Length"])))
+        question = self.rfile.read(int(self.headers["Content-Length"]))
+        if self.path == "/tokenize":
+            self.answer_count(len(question.split()))
+            return
+        words = self.words(question)
         self.send_response(200)
         self.send_header("Content-Type", "text/event-stream; charset=utf-8")
         self.send_header("Transfer-Encoding", "chunked")
@@ -48,6 +53,14 @@ class Handler(BaseHTTPRequestHandler):
         self.send_event({"choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": len(words)}})
         self.send_chunk(b"data: [DONE]\n\n")
         self.send_chunk(b"")
+
+    def answer_count(self, count: int) -> None:
+        answer = json.dumps({"count": count, "max_model_len": CONTEXT_LENGTH, "tokens": []}).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
 
     def words(self, question: bytes) -> list[str]:
         """Say what to answer to a request's body; another `token_s` may be set for it."""

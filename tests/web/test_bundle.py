@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import re
 import subprocess
 from pathlib import Path
@@ -72,3 +73,27 @@ def test_they_are_kept_by_browsers_as_files_are(make_client: MakeClient, name: s
 def test_the_page_asks_for_few_files(make_client: MakeClient) -> None:
     files = re.findall(r'(?:src|href)="[^"]*/static/([^"]+)"', make_client().get("/").text)
     assert sorted(files) == ["icon.svg", "page.css", "page.js", "vendor/htmx.min.js"]
+
+
+@pytest.mark.parametrize("name", ["page.js", "page.css", "vendor/htmx.min.js"])
+def test_what_every_page_loads_comes_in_a_third_of_the_bytes_to_who_takes_that(
+    make_client: MakeClient, name: str
+) -> None:
+    client = make_client()
+    plain = client.get(f"/static/{name}")
+    small = client.get(f"/static/{name}", headers={"Accept-Encoding": "gzip, br"})
+
+    assert "Content-Encoding" not in plain.headers
+    assert small.headers["Content-Encoding"] == "gzip"
+    assert gzip.decompress(small.data) == plain.data
+    assert len(small.data) < 0.4 * len(plain.data)
+    # Caches between tell the two apart, and each is asked for once.
+    assert plain.headers["Vary"] == small.headers["Vary"] == "Accept-Encoding"
+    again = {"Accept-Encoding": "gzip", "If-None-Match": small.headers["ETag"]}
+    assert small.headers["ETag"] != plain.headers["ETag"]
+    assert client.get(f"/static/{name}", headers=again).status_code == 304
+
+
+def test_who_refuses_gzip_gets_none(make_client: MakeClient) -> None:
+    answer = make_client().get("/static/page.js", headers={"Accept-Encoding": "gzip;q=0"})
+    assert "Content-Encoding" not in answer.headers
