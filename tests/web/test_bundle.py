@@ -72,10 +72,10 @@ def test_they_are_kept_by_browsers_as_files_are(make_client: MakeClient, name: s
 
 def test_the_page_asks_for_few_files(make_client: MakeClient) -> None:
     files = re.findall(r'(?:src|href)="[^"]*/static/([^"]+)"', make_client().get("/").text)
-    assert sorted(files) == ["icon.svg", "page.css", "page.js", "vendor/htmx.min.js"]
+    assert sorted(files) == ["icon.svg", "page.css", "page.js"]
 
 
-@pytest.mark.parametrize("name", ["page.js", "page.css", "vendor/htmx.min.js"])
+@pytest.mark.parametrize("name", ["page.js", "page.css"])
 def test_what_every_page_loads_comes_in_a_third_of_the_bytes_to_who_takes_that(
     make_client: MakeClient, name: str
 ) -> None:
