@@ -52,7 +52,7 @@ def init_app(app: Flask) -> None:
 
 def template_values() -> dict[str, Any]:
     return {
-        "is_owner": lambda: login.is_owner(current_settings(), request),
+        "is_owner": lambda: "visitor" in g and g.visitor.is_owner,
         "login_target": lambda: login_target(request),
         "path_to_ask_again": lambda: path_to_ask_again(request),
     }
