@@ -6,6 +6,7 @@ import io
 import json
 import re
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -127,7 +128,7 @@ def test_a_running_import_is_followed(client: FlaskClient, monkeypatch: pytest.M
 def test_a_form_that_brings_no_file_is_refused_where_it_stands(
     client: FlaskClient, monkeypatch: pytest.MonkeyPatch, form: dict[str, Any], status: int, sentence: str
 ) -> None:
-    monkeypatch.setattr(upload, "FILE_MAX_BYTES", 50_000)
+    monkeypatch.setattr(upload, "FORM", replace(upload.FORM, file_bytes_max=50_000))
     answer = client.post("/chats/import", data=form, content_type="multipart/form-data")
     assert answer.status_code == status and sentence in answer.get_data(as_text=True)
     assert client.get("/chats/files").status_code == 200
