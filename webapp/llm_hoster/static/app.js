@@ -14,6 +14,7 @@ import { watchProse } from "./prose.js";
 import { watchReplies } from "./reply.js";
 import { watchShortcuts } from "./shortcuts.js";
 import { watchStartUp } from "./start_up.js";
+import { watchThread } from "./thread.js";
 import { watchTimes } from "./times.js";
 import { watchVitals } from "./vitals.js";
 
@@ -22,6 +23,7 @@ document.documentElement.classList.add("with-script");
 // On a phone the list of chats would take the place of the chat.
 if (window.matchMedia("(max-width: 48rem)").matches) document.querySelector("#conversations details")?.removeAttribute("open");
 
+watchThread();
 watchReplies();
 watchProse();
 watchPromptMenu();
