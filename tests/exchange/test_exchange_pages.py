@@ -116,6 +116,13 @@ def test_a_running_import_is_followed(client: FlaskClient, monkeypatch: pytest.M
     assert "hx-swap-oob" not in text_of(client.get("/chats/files?watched=1", headers=HTMX | around))
 
 
+def test_the_markdown_is_in_the_readers_language(client: FlaskClient) -> None:
+    add_chat(store_of(client), A)
+    for language, heading in {"en": "## You", "de": "## Sie"}.items():
+        text = client.get(f"/chats/{A}/export.md", headers={"Accept-Language": language}).get_data(as_text=True)
+        assert heading in text.splitlines()
+
+
 @pytest.mark.parametrize(
     ("form", "status", "sentence"),
     [

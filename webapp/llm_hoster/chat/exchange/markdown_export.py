@@ -1,4 +1,4 @@
-"""The shown branch of a conversation as a Markdown file, to be read by people and by other programs."""
+"""The shown branch of a conversation as a Markdown file, in the reader's language."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from datetime import datetime, timezone
 from markdown_it import MarkdownIt
 
 from llm_hoster.chat.message import Conversation, Message
+from llm_hoster.language import gettext, translated
 
 AFTER = "\n\n## After\n"
 # Blocks alone: what stands in a line cannot reach beyond it.
@@ -25,26 +26,28 @@ def markdown_of(conversation: Conversation, messages: Iterable[Message]) -> Iter
 
 def _message(message: Message) -> Iterator[str]:
     if message.role == "user":
-        yield "\n## You\n\n"
+        yield f"\n## {gettext('You')}\n\n"
     else:
-        yield f"\n## {_line(message.model) if message.model else 'The model'}\n\n"
+        yield f"\n## {_line(message.model) if message.model else gettext('The model')}\n\n"
     yield f"{_time(message.created_at)}\n\n"
     if message.attachments:
-        yield "".join(f"- Attached: {_line(attachment.name)}\n" for attachment in message.attachments) + "\n"
+        names = (gettext("Attached: %(name)s", name=_line(attachment.name)) for attachment in message.attachments)
+        yield "".join(f"- {name}\n" for name in names) + "\n"
     if message.reasoning:
         quoted = "\n".join(f"> {line}".rstrip() for line in message.reasoning.splitlines())
-        yield f"> **Thoughts**\n>\n{quoted}\n\n"
+        yield f"> **{gettext('Thoughts')}**\n>\n{quoted}\n\n"
     if message.content:
         yield standing_alone(message.content).rstrip() + "\n"
     if message.sources:
         read = "".join(f"{number}. {_line(source.title)}\n" for number, source in enumerate(message.sources, 1))
-        yield f"\nRead of the attached files:\n\n{read}"
+        yield f"\n{gettext('Read of the attached files:')}\n\n{read}"
     for call in message.tool_calls:
-        yield f"\nAsked for the tool {_line(str(call.get('name', '')))}:\n\n{fenced(str(call.get('arguments', '')))}\n"
+        tool = gettext("Asked for the tool %(name)s:", name=_line(str(call.get("name", ""))))
+        yield f"\n{tool}\n\n{fenced(str(call.get('arguments', '')))}\n"
     if message.failure:
-        yield f"\n*{_line(message.failure)}*\n"
+        yield f"\n*{_line(translated(message.failure))}*\n"
     elif message.state in ("stopped", "running"):
-        yield "\n*Stopped before its end.*\n"
+        yield f"\n*{gettext('Stopped before its end')}.*\n"
 
 
 def standing_alone(text: str) -> str:

@@ -96,7 +96,8 @@ def export_json(conversation_id: str) -> Response:
 def export_markdown(conversation_id: str) -> Response:
     conversation = require_conversation(conversation_id)
     messages = current_store().messages(conversation.id, g.visitor.id)
-    return _download(markdown_of(conversation, messages), conversation.title, "md", "text/markdown")
+    # At once: the reader's language is known while the request is.
+    return _download([*markdown_of(conversation, messages)], conversation.title, "md", "text/markdown")
 
 
 @bp.get("/<conversation_id>/export.html")
