@@ -18,6 +18,7 @@ from llm_hoster.api_keys.key_folder import KeyFolder
 from llm_hoster.chat import shelf
 from llm_hoster.chat.conversation import ConversationStore
 from llm_hoster.engine.record.state import ServedModel
+from llm_hoster.language import LANGUAGES
 from tests.chat.test_conversation_settings import VALUES
 from tests.gateway.small_upstream import STREAM_HEAD, SmallUpstream
 from tests.live_engine import wait_for
@@ -293,6 +294,17 @@ def test_the_prompts_of_the_app_ask_for_what_they_need_and_are_copied_to_be_chan
     assert 'action="/prompts/"' in html and "Write a Slurm batch script" in html and "prompt-delete" not in html
     for what in ("", "/delete"):
         assert client.post(f"/prompts/slurm-script{what}", data={"title": "T", "text": "x"}).status_code == 404
+
+
+def test_the_prompts_of_the_app_are_the_same_in_each_language(client: FlaskClient) -> None:
+    found = {}
+    for language in LANGUAGES:
+        html = text_of(client, "/prompts/", headers={"Accept-Language": language})
+        addresses = re.findall(r'data-prompt="(.*?)"', html)
+        pages = [text_of(client, address, headers={"Accept-Language": language}) for address in addresses]
+        found[language] = [(address, page.count("data-fills")) for address, page in zip(addresses, pages, strict=True)]
+    assert found["de"] == found["en"]
+    assert "Ein Slurm-Skript schreiben" in html and "Write a Slurm script" not in html
 
 
 def test_a_disk_that_takes_nothing_is_told_in_a_sentence(client: FlaskClient) -> None:

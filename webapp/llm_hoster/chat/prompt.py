@@ -6,15 +6,14 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from pathlib import Path
 
 import yaml
 
 from llm_hoster.chat.shelf import Item
+from llm_hoster.language import FOLDER, language
 
 TEXT_MAX = 100_000
 VARIABLES_MAX = 30
-GIVEN = Path(__file__).with_name("prompts.yml")
 VARIABLE = re.compile(r"\{\{\s*([^{}\n]{1,60}?)\s*\}\}")
 
 
@@ -57,10 +56,14 @@ class Prompt:
         return cls(item.id, item.title, text if isinstance(text, str) else "", is_own=True)
 
 
-@lru_cache(maxsize=1)
 def given_prompts() -> tuple[Prompt, ...]:
-    """Read those that come with the app."""
-    entries = yaml.safe_load(GIVEN.read_text())
+    """Give those that come with the app, in the reader's language."""
+    return _given(language())
+
+
+@lru_cache
+def _given(language: str) -> tuple[Prompt, ...]:
+    entries = yaml.safe_load((FOLDER / f"prompts.{language}.yml").read_text())
     return tuple(Prompt(entry["id"], entry["title"], entry["text"].strip()) for entry in entries)
 
 
