@@ -13,7 +13,7 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 MADE_FROM = ("pyproject.toml", "README.md", "LICENSE", "webapp")  # all that our own package is built from
-AMX = REPOSITORY / "bin" / "amx.pth"
+ON_CPU = REPOSITORY / "bin" / "vllm_on_cpu"  # what vLLM does wrong there, mended
 NEVER_IMPORTED = r"/(tests?|testing/_internal|ray/(rllib|data|train|tune)|pip)/"  # by a session; a fifth of it all
 
 NO_CPU_TORCH = (
@@ -69,7 +69,7 @@ def make_engine(folder: Path, accelerator: str, lock: Path, index_url: str | Non
     if accelerator == "cpu":
         install_cpu_torch(python, lock)
         name_vllm(python, vllm_version(lock))
-        shutil.copy(AMX, site_packages(python))
+        shutil.copytree(ON_CPU, site_packages(python), ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True)
     compile_all(python, folder)
 
 

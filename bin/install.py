@@ -27,7 +27,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from environment import AMX, REPOSITORY, InstallError, make_app, make_engine, run, vllm_version
+from environment import ON_CPU, REPOSITORY, InstallError, make_app, make_engine, run, vllm_version
 
 COMPLETE = "installed.json"
 STARTED = ".installing"
@@ -116,7 +116,7 @@ class Installation:
             )
         lock = engine_lock(accelerator)
         name = self.arguments.engine_name or engine_name(accelerator, lock)
-        made_from = {"lock": sha256(lock)} | ({"amx": sha256(AMX)} if accelerator == "cpu" else {})
+        made_from = {"lock": sha256(lock)} | ({"on_cpu": sha256(ON_CPU)} if accelerator == "cpu" else {})
         return self.install(
             f"engine/{name}",
             made_from,
