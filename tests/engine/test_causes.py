@@ -135,7 +135,10 @@ from llm_hoster.engine.failures.failure import explain
             "unexpectedly (exit code: -9), shutting down executor.",
             "A part of vLLM was killed from outside.",
         ),
-        ("ModuleNotFoundError: No module named 'vllm'", "The engine's installation lacks something"),
+        (
+            "ModuleNotFoundError: No module named 'xformers'",
+            "The engine's installation lacks the Python module xformers",
+        ),
         (
             "KeyError: 'invalid tool call parser: nosuch (chose from { apertus,hermes })'",
             "This version of vLLM has no tool call parser nosuch",

@@ -49,6 +49,11 @@ from tests.engine.recorded_log import recorded_lines
         ("lora_modules", "An adapter (LoRA) does not fit this model", "ValueError: Call to add_lora method failed"),
         ("unknown_architecture", "This version of vLLM does not know the model's", "Model architectures ['FooForCaus"),
         ("unknown_model_type", "This version of vLLM does not know the model's", "The checkpoint you are trying to"),
+        (
+            "lacks_torchvision",
+            "The engine's installation lacks the Python module torchvision",
+            "ModuleNotFoundError: No module named 'torchvision'",
+        ),
         ("heads_not_divisible", "This model cannot be split over 4 GPUs", "Total number of attention heads (2) must"),
         ("bad_quantization", "The quantisation does not fit this model", "Unknown quantization method: foo."),
         ("fp8_on_ampere", "This GPU type cannot compute with this quantisation.", "triton.compiler.errors.Compilat"),

@@ -21,6 +21,8 @@ DEAD_WORKER = re.compile(r"(died|exited) unexpectedly|\(exit code: -?\d+\)|died 
 ENGINE_GONE = re.compile(r"engine core exited unexpectedly")
 # The next error was borne: of Python's own end, and of one request to the engine.
 BORNE = re.compile(r"^Exception ignored in|^Invocation of \w+ method failed")
+# What a process of its own has met when it imported the model's class; its error stands before.
+INSPECTION_FAILED = re.compile(r"failed to be inspected")
 # What the compiler said, which the error of the program that called it does not repeat.
 COMPILER_LINE = re.compile(r": fatal error: ")
 COMPILER_FAILED = re.compile(FAILED_COMPILER)
@@ -205,6 +207,8 @@ def _of_error(log: Sequence[LogLine], index: int) -> Iterator[_Evidence]:
         # Pydantic says what is wrong in the first indented line after its error, and adds the type and the input.
         text = next((line.text for line in log[index + 1 :] if line.text.startswith("  ")), text).strip()
         text = text.removeprefix("Value error, ").partition(" [type=")[0]
+        if INSPECTION_FAILED.search(text):
+            text = next((line.text for line in reversed(log[:index]) if _is_error(line)), text)
         yield _Evidence(text, _show([text]), functions)
         return
     rest = _continuation(log, index)

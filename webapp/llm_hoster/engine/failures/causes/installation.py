@@ -66,8 +66,12 @@ CAUSES = (
         without_compiling,
     ),
     Cause(
-        r"No module named '([^']+)'|undefined symbol|cannot open shared object file|version `GLIBC\S+' not found"
-        r"|cannot import name",
+        r"No module named '([^']+)'",
+        r"The engine's installation lacks the Python module \1, which this model needs.",
+        "Choose another model, and tell the site's support.",
+    ),
+    Cause(
+        r"undefined symbol|cannot open shared object file|version `GLIBC\S+' not found|cannot import name",
         "The engine's installation lacks something that this model needs, or does not fit this node.",
         "Tell the site's support; `llm-hoster verify` shows the same.",
     ),
