@@ -72,9 +72,10 @@ def archive(members: Mapping[str, bytes]) -> bytes:
     return file.getvalue()
 
 
-def png(width: int = 3, height: int = 2, *, rows: int | None = None) -> bytes:
+def png(width: int = 3, height: int = 2, *, rows: int | None = None, grey: int = 0x80) -> bytes:
     """A real picture, or one whose header claims more than its rows."""
-    pixels = zlib.compress(b"".join(b"\0" + b"\x80" * (3 * width) for _ in range(height if rows is None else rows)))
+    row = b"\0" + bytes([grey]) * (3 * width)
+    pixels = zlib.compress(row * (height if rows is None else rows))
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", header) + _chunk(b"IDAT", pixels) + _chunk(b"IEND", b"")
 
