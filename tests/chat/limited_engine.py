@@ -34,8 +34,12 @@ class LimitedEngine:
         return [message["content"] for message in self.asked[-1]["messages"]]
 
 
-def count(messages: list[dict[str, Any]]) -> int:
-    return sum(len(message["content"].split()) + OF_MESSAGE for message in messages)
+def count(request: dict[str, Any]) -> int:
+    """A tool is as many tokens as a message without words."""
+    if "messages" not in request:
+        return len(request["prompt"].split())
+    words = sum(len(message["content"].split()) for message in request["messages"])
+    return words + OF_MESSAGE * (len(request["messages"]) + len(request.get("tools", [])))
 
 
 class LimitedHandler(Handler):
@@ -43,7 +47,7 @@ class LimitedHandler(Handler):
 
     def do_POST(self) -> None:  # noqa: N802 - http.server's name
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        tokens = count(body["messages"]) if "messages" in body else len(body["prompt"].split())
+        tokens = count(body)
         if self.path == "/tokenize":
             self.engine.counted.append(body)
             self.answer(200, {"count": tokens, "max_model_len": self.engine.limit, "tokens": []})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterator
 from html import unescape
@@ -205,6 +206,20 @@ def test_a_branch_without_a_count_is_counted_once(chat: Chat) -> None:
     # The question that comes next has four, too.
     assert [chat.meter(), chat.meter()] == [f"18 of {LIMIT} tokens"] * 2
     assert len(chat.engine.counted) == before + 1
+
+
+def test_tools_are_counted_with_the_messages(chat: Chat) -> None:
+    tools = json.dumps([{"name": "get_time", "description": "Tell the time.", "parameters": {"type": "object"}}])
+    chat.browser.post(f"{chat.url}/settings", data={"tools": tools}, timeout=30).raise_for_status()
+    chat.ask("one two three")
+    assert chat.meter() == f"14 of {LIMIT} tokens"
+    chat.choose("undo", after="")
+    assert chat.meter() == f"22 of {LIMIT} tokens"
+    # And where a question is looked at before it is asked.
+    counted = len(chat.engine.counted)
+    chat.ask("word " * LIMIT, 413)
+    assert all(each["tools"][0]["function"]["name"] == "get_time" for each in chat.engine.counted[counted:])
+    assert len(chat.engine.counted) == counted + 1
 
 
 def test_people_are_warned_before_it_is_full(chat: Chat) -> None:

@@ -8,6 +8,7 @@ from html import unescape
 
 import pytest
 
+from llm_hoster.chat.conversation_settings import ConversationSettings
 from tests.chat.test_live_chat import ChatPage
 from tests.live_engine import LiveEngine
 from tests.web_session import WebServer
@@ -51,6 +52,18 @@ def test_vllm_takes_each_setting_and_does_by_it(page: ChatPage) -> None:
     assert json.loads(told) in {"yes", "no"}
     _, html = reply(page, 6, "What time is it?", tools=json.dumps([TOOL]), temperature="0")
     assert "asks for the tool <code>get_time</code> with</span> <code>{}</code>" in html
+
+
+@pytest.mark.parametrize("changed", [{}, {"tools": [TOOL]}, {"thinking": False}])
+def test_what_is_counted_is_what_vllm_reads(live_engine: LiveEngine, changed: dict[str, object]) -> None:
+    settings = ConversationSettings.from_json(changed)
+    messages = {"messages": [{"role": "user", "content": "What time is it?"}]}
+    counted = live_engine.post("/tokenize", json.dumps(messages | settings.template_fields()).encode())
+    asked = live_engine.post(
+        "/v1/chat/completions", json.dumps(messages | settings.request_fields() | {"max_tokens": 1}).encode()
+    )
+    assert json.loads(counted)["count"] == json.loads(asked)["usage"]["prompt_tokens"]
+    assert ("tools" in changed) is (json.loads(counted)["count"] > 40)
 
 
 def test_what_vllm_refuses_comes_as_a_sentence(page: ChatPage) -> None:

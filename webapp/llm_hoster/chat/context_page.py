@@ -110,7 +110,10 @@ def counted(context: ChatContext) -> ChatContext:
 
 def count_messages(context: ChatContext, told: list[dict[str, Any]]) -> Count | None:
     """Count them with what the model is told first in this conversation."""
-    return current_counter().count(current_engine_state(), context.settings.first_messages() + told)
+    settings = context.settings
+    return current_counter().count(
+        current_engine_state(), settings.first_messages() + told, **settings.template_fields()
+    )
 
 
 def require_room(turn: Turn) -> None:
@@ -135,7 +138,7 @@ def require_room(turn: Turn) -> None:
     documents = documents_for(current_settings(), current_engine_state(), g.visitor.id, read)
     content_of = content_reader(current_settings(), current_engine_state(), g.visitor.id, read, documents)
     told = engine_request(read, settings, content_of)["messages"]
-    count = current_counter().count(current_engine_state(), told)
+    count = current_counter().count(current_engine_state(), told, **settings.template_fields())
     if count is not None and count.tokens + answer > count.limit:
         message = DOES_NOT_FIT.format(tokens=count.tokens, limit=count.limit)
         raise HTTPError(413, message, code="context_full")

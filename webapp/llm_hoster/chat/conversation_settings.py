@@ -34,6 +34,8 @@ PASSED_ON = (
 # Models whose reasoning goes by an effort, and those whose tokenizer takes no word of ours.
 BY_EFFORT = frozenset({"openai_gptoss"})
 UNSWITCHED = BY_EFFORT | {"mistral"}
+# What a model's template writes into what is read, beside the messages.
+OF_TEMPLATE = ("tools", "chat_template_kwargs")
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,10 @@ class ConversationSettings:
             schema = {"name": "reply", "schema": self.json_schema, "strict": True}
             request["response_format"] = {"type": "json_schema", "json_schema": schema}
         return request
+
+    def template_fields(self) -> dict[str, Any]:
+        """Give those of them that change how many tokens the messages are."""
+        return {name: value for name, value in self.request_fields().items() if name in OF_TEMPLATE}
 
 
 @dataclass(frozen=True)

@@ -39,14 +39,15 @@ class TokenCounter:
     def limit(self, state: State) -> int | None:
         return context_limit(self._settings, state)
 
-    def count(self, state: State, messages: list[dict[str, Any]]) -> Count | None:
+    def count(self, state: State, messages: list[dict[str, Any]], **of_template: Any) -> Count | None:
         """Ask once for what was not asked before; None where the engine does not say."""
-        digest = hashlib.sha256(json.dumps([run_of(self._settings, state), messages]).encode()).digest()
+        subject = {"messages": messages} | of_template
+        digest = hashlib.sha256(json.dumps([run_of(self._settings, state), subject]).encode()).digest()
         with self._lock:
             if digest in self._counts:
                 self._counts.move_to_end(digest)
                 return self._counts[digest]
-        found = tokenize(self._settings, state, messages=messages)
+        found = tokenize(self._settings, state, **subject)
         if found.tokens is None or found.limit is None:
             return None
         count = Count(found.tokens, found.limit)

@@ -30,7 +30,7 @@ class Tokenized:
 
 
 def tokenize(settings: WebSettings, state: State, **subject: Any) -> Tokenized:
-    """Have the `messages` or the `prompt` counted."""
+    """Have the `messages`, with what else the model's template takes, or the `prompt` counted."""
     if state.state not in SERVING:
         return Tokenized()
     body = json.dumps({"model": state.model.name} | subject).encode()
