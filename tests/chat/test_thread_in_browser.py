@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -28,14 +29,22 @@ OpenPage = Callable[..., Page]
 
 
 @pytest.fixture
-def server(make_settings: MakeSettings, make_server: Callable[..., WebServer], short_dir: Path) -> Iterator[WebServer]:
+def gate(short_dir: Path) -> Iterator[threading.Event]:
+    """As long as it is closed, no reply ends."""
+    with echo_engine(short_dir / "echo.sock", piece=5) as gate:
+        yield gate
+
+
+@pytest.fixture
+def server(
+    make_settings: MakeSettings, make_server: Callable[..., WebServer], short_dir: Path, gate: threading.Event
+) -> WebServer:
     path = make_settings().data_dir / "conversations" / "earlier.sqlite3"
     with contextlib.closing(ConversationStore(path)) as store:
         add_turns(store, CHAT, TURNS)
         add_chat(store, MATHS_CHAT, "A column", "A line.\n\n" * 30 + TALL_WHEN_DRAWN)
     grow_old(path, 100)
-    with echo_engine(short_dir / "echo.sock", piece=5):
-        yield make_server(engine=short_dir / "echo.sock")
+    return make_server(engine=short_dir / "echo.sock")
 
 
 def to_end_px(page: Page) -> float:
@@ -113,3 +122,16 @@ def test_a_reader_of_the_beginning_stays_there_until_asking(open_page: OpenPage)
     expect_in_sight(page, "What is new?")
     expect(page.locator(".message-stop")).to_have_count(0)
     expect_the_end(page)
+
+
+@pytest.mark.parametrize(("wish", "animation"), [("reduce", "none"), ("no-preference", "breathe")])
+def test_nothing_breathes_for_who_wants_no_motion(
+    open_page: OpenPage, gate: threading.Event, wish: str, animation: str
+) -> None:
+    page = open_page(f"/chat/{CHAT}", reduced_motion=wish)
+    gate.clear()
+    page.get_by_label("Message", exact=True).fill("More?")
+    page.get_by_label("Message", exact=True).press("Enter")
+    assert page.locator(".dots").evaluate("dots => getComputedStyle(dots).animationName") == animation
+    gate.set()
+    expect(page.locator(".dots")).to_have_count(0)
