@@ -146,6 +146,7 @@ def test_a_killed_raylet_is_named_and_the_engine_starts_again(session: RaySessio
 
 @pytest.mark.soak
 def test_the_session_changes_to_a_model_that_is_split_within_layers(session: RaySession) -> None:
+    session.wait_until(lambda state: state.state == "ready", START_TIMEOUT_S)  # Alone, it is the first of the session.
     give(session.runtime_dir / "control.sock", Order("switch", {"model": "tiny-tp"}))
     session.wait_until(lambda state: state.state == "ready" and state.model.name == "tiny-tp", START_TIMEOUT_S)
     assert session.has_workers()
