@@ -5,12 +5,11 @@ from __future__ import annotations
 import shutil
 
 import pytest
-import requests
 
+from tests.engine.asked_in_chat import ask_in_chat, log_in
 from tests.engine.conftest import wait_until
 from tests.engine.small_adapter import write_adapter
 from tests.engine.test_adapters_at_run_time import AdapterSession
-from tests.web_session import PASSWORD
 
 pytestmark = pytest.mark.engine
 START_TIMEOUT_S = 240
@@ -59,8 +58,7 @@ def test_adapters_come_change_and_go_while_vllm_serves(start_session, prefix, ti
 def expect_each_to_answer_in_the_chat(session):
     """Two of the session's models are asked there in one batch, and neither answers for the other."""
     url = f"http://127.0.0.1:{session.session.wait_for_port()}"
-    browser = requests.Session()
-    browser.post(f"{url}/login", data={"password": PASSWORD}).raise_for_status()
+    browser = log_in(url)
     (alone,) = chat_replies(browser, url, "a" * 32)
     for letter in "bcd":
         of_tiny, of_physics = chat_replies(browser, url, letter * 32, rival="physics")
@@ -69,12 +67,9 @@ def expect_each_to_answer_in_the_chat(session):
 
 
 def chat_replies(browser, url, chat, **form):
-    """Ask in a new chat; give who answered, with the thoughts and the words."""
-    browser.post(f"{url}/chat/{chat}/settings", data={"temperature": "0", "max_tokens": "8"}).raise_for_status()
-    browser.post(f"{url}/chat/{chat}/messages", data={"message": PROMPT} | form).raise_for_status()
-    wait_until(lambda: "message-stop" not in browser.get(f"{url}/chat/{chat}").text, timeout_s=60)
-    messages = browser.get(f"{url}/chats/{chat}/export.json").json()["conversations"][0]["messages"]
-    return [(each["model"], each["reasoning"], each["content"]) for each in messages if each["role"] == "assistant"]
+    """Give who answered, with the thoughts and the words."""
+    replies = ask_in_chat(browser, url, chat, PROMPT, max_tokens=8, **form)
+    return [(each["model"], each["reasoning"], each["content"]) for each in replies]
 
 
 def ask(session, model):

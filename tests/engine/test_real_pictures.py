@@ -14,8 +14,8 @@ import requests
 
 from tests.attachments.made_files import png
 from tests.conftest import ENGINE_NAME
+from tests.engine.asked_in_chat import ask_in_chat, log_in
 from tests.engine.conftest import wait_until
-from tests.web_session import PASSWORD
 
 pytestmark = pytest.mark.engine
 START_TIMEOUT_S = 240
@@ -31,8 +31,7 @@ def test_a_model_with_eyes_is_shown_pictures(start_session, prefix, tiny_model, 
     )
     url = f"http://127.0.0.1:{running.wait_for_port()}"
     running.wait_for_state("ready", START_TIMEOUT_S)
-    browser = requests.Session()
-    browser.post(f"{url}/login", data={"password": PASSWORD}).raise_for_status()
+    browser = log_in(url)
 
     plain = ask(browser, url, "a" * 32)
     black = ask(browser, url, "b" * 32, png(grey=0))
@@ -66,13 +65,8 @@ def expect_scripts_to_show_only_what_they_bring(url, key):
 
 
 def ask(browser, url, chat, *pictures):
-    """Ask in a new chat; give the reply as the history has it."""
-    browser.post(f"{url}/chat/{chat}/settings", data={"temperature": "0", "max_tokens": "24"}).raise_for_status()
     names = [attach(browser, url, picture) for picture in pictures]
-    form = {"message": QUESTION, "attachment": names}
-    browser.post(f"{url}/chat/{chat}/messages", data=form).raise_for_status()
-    wait_until(lambda: "message-stop" not in browser.get(f"{url}/chat/{chat}").text, timeout_s=60)
-    _, reply = browser.get(f"{url}/chats/{chat}/export.json").json()["conversations"][0]["messages"]
+    (reply,) = ask_in_chat(browser, url, chat, QUESTION, max_tokens=24, attachment=names)
     assert reply["content"], reply
     return reply
 
