@@ -69,7 +69,7 @@ def test_what_cannot_be_read_is_told_with_its_path(folder: Path) -> None:
     with ordinary_user():
         assert sentence_of(folder / "locked.txt").startswith(f"You may not read {folder}/locked.txt: ")
     assert sentence_of(folder / "none").startswith(f"There is no {folder}/none on this node.")
-    assert sentence_of(folder / "locked.txt" / "a").startswith(f"{folder}/locked.txt/a is a file and not a folder")
+    assert sentence_of(folder / "locked.txt" / "a").startswith(f"There is no {folder}/locked.txt/a: a part of")
     assert sentence_of(folder).startswith(f"{folder} is a folder.")
     assert sentence_of(folder / "loop").startswith(f"{folder}/loop is a link that leads back to itself.")
     assert sentence_of(folder / "pipe").startswith(f"{folder}/pipe is a pipe, a socket or a device.")
@@ -142,13 +142,80 @@ def test_what_its_reader_may_not_read_is_said(folder: Path) -> None:
     assert notes[2] == ""
 
 
-@pytest.mark.parametrize("name", ["file", "none", "pipe"])
-def test_only_a_folder_can_be_listed(folder: Path, name: str) -> None:
+@pytest.mark.parametrize("name", ["none", "file/x", "file/x/y", "dead"])
+def test_what_is_not_there_cannot_be_listed(folder: Path, name: str) -> None:
     (folder / "file").write_text("")
-    os.mkfifo(folder / "pipe")
-    with pytest.raises(AttachmentError) as raised:
+    (folder / "dead").symlink_to("nowhere")
+    with pytest.raises(AttachmentError, match=f"There is no {folder}/{name}"):
         list_folder(str(folder / name))
-    assert str(folder / name) in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("typed", "name"),
+    [
+        ("25", "25"),
+        ("25/", "25"),
+        ("/25", "25"),
+        ("./25", "25"),
+        ("here/../25", "25"),
+        ("25\n", "25"),
+        ("link", "link"),
+        (".hidden", ".hidden"),
+        (" data .csv ", " data .csv "),
+    ],
+)
+def test_a_file_that_is_asked_for_stands_first_in_its_folder(folder: Path, typed: str, name: str) -> None:
+    for other in (*map("{:02}".format, range(30)), ".hidden", " data .csv "):
+        (folder / other).write_text("text")
+    (folder / "link").symlink_to("25")
+    (folder / "here").mkdir()
+    listed = list_folder(f"{folder}/{typed}", limit=10)
+    assert listed.chosen == listed.entries[0].path
+    assert (listed.entries[0].note, listed.is_listed) == ("", True)
+    assert os.path.basename(listed.chosen) == name and read_cluster_file(listed.chosen) == b"text"
+    assert [entry.path for entry in listed.entries].count(listed.chosen) == 1
+    # Of the 33 that are not hidden, one may be chosen.
+    assert (len(listed.entries), listed.left_out) == (11, 33 - 10 - (name != ".hidden"))
+
+
+def test_a_name_with_a_space_behind_it_is_told_from_the_one_without(folder: Path) -> None:
+    (folder / "a").write_text("without")
+    assert read_cluster_file(f"{folder}/a ") == b"without"
+    (folder / "a ").write_text("with")
+    assert read_cluster_file(f"{folder}/a ") == b"with"
+    assert list_folder(f"{folder}/a ").chosen == f"{folder}/a "
+
+
+def test_a_path_is_left_to_the_kernel_where_a_link_is_on_its_way(folder: Path) -> None:
+    (folder / "real" / "deep").mkdir(parents=True)
+    (folder / "real" / "a.txt").write_text("real")
+    (folder / "a.txt").write_text("beside the link")
+    (folder / "link").symlink_to("real/deep")
+    assert read_cluster_file(list_folder(f"{folder}/link//../a.txt").chosen) == b"real"
+
+
+def test_a_file_can_be_chosen_in_a_folder_that_cannot_be_listed(folder: Path) -> None:
+    (folder / "closed").mkdir()
+    for name, mode in (("in.txt", 0o644), ("locked.txt", 0o600 if os.geteuid() == 0 else 0)):
+        (folder / "closed" / name).write_text("inside")
+        (folder / "closed" / name).chmod(mode)
+    (folder / "closed").chmod(0o711 if os.geteuid() == 0 else 0o311)
+    with ordinary_user():
+        listed = list_folder(f"{folder}/closed/in.txt")
+        locked = list_folder(f"{folder}/closed/locked.txt")
+        assert read_cluster_file(listed.chosen) == b"inside"
+    assert [(entry.name, entry.note) for entry in listed.entries] == [("in.txt", "")]
+    assert (listed.path, listed.left_out, listed.is_listed) == (f"{folder}/closed", 0, False)
+    assert [entry.note.split(":")[0] for entry in locked.entries] == [f"You may not read {folder}/closed/locked.txt"]
+    (folder / "closed").chmod(0o755)
+
+
+def test_what_is_no_file_says_so_in_its_folder(folder: Path) -> None:
+    os.mkfifo(folder / "pipe")
+    (folder / "link").symlink_to("pipe")
+    for name in ("pipe", "link"):
+        entry = list_folder(str(folder / name)).entries[0]
+        assert (entry.name, entry.kind) == (name, "other") and "is a pipe" in entry.note
 
 
 def test_a_long_folder_is_cut_and_says_how_much_is_left_out(folder: Path) -> None:

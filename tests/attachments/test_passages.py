@@ -103,6 +103,84 @@ def test_a_question_without_a_word_of_theirs_has_the_beginnings_of_the_files(que
     assert [(each.name, each.page) for each in chosen] == [("report.pdf", 1), ("report.pdf", 2), ("other.pdf", 1)]
 
 
+def alpha_and_beta() -> list[Passage]:
+    """Two files; most words of a question are in the first, and neither has the name of one."""
+    alpha = [f"Say what the summary of the {number} results does in our files. {FILLER}" for number in range(20)]
+    beta = [f"Cooling slowly, as on day {number}. {FILLER}" for number in range(20)]
+    alpha[11] = beta[12] = f"Gooseberries like the cold. {FILLER}"
+    return passages(*alpha, name="alpha.txt") + passages(*beta, file="b", name="beta.txt")
+
+
+def taken(question: str, fallback: str = "", cut: list[Passage] | None = None) -> list[tuple[str, int | None]]:
+    cut = cut or alpha_and_beta()
+    budget = 4 * estimated_tokens(passages_block(cut[:1]))
+    return [(each.name, each.page) for each in fitting_passages(question, cut, budget, fallback=fallback)]
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "Summarise beta.txt",
+        "What does beta say?",
+        "Summarise BETA",
+        "What is the summary of beta.txt?",
+        "What are beta's key results?",
+        "Was steht in beta?",
+        "Fasse die Datei beta.txt zusammen.",
+        "Tell me of trees in beta.txt",
+    ],
+)
+def test_a_question_that_names_a_file_has_its_beginning(question: str) -> None:
+    assert taken(question, "How are gooseberries?") == [("beta.txt", page) for page in range(1, 5)]
+
+
+def test_a_file_that_is_named_is_searched_alone() -> None:
+    for question in ("What does beta say of gooseberries?", "Gooseberries in beta.txt?"):
+        assert taken(question) == [("beta.txt", 12), ("beta.txt", 13), ("beta.txt", 14)]
+    assert taken("And why?", "What does beta say of gooseberries?")[0] == ("beta.txt", 12)
+    assert [name for name, _ in taken("How do alpha and beta.txt speak of trees?")] == ["alpha.txt"] * 2 + [
+        "beta.txt"
+    ] * 2
+
+
+@pytest.mark.parametrize(
+    "question",
+    ["Summarise both", "Summarise both papers in 200 words", "Give me an overview of all files", "Was sagen beide?"],
+)
+def test_a_question_for_all_has_the_beginnings_whatever_was_asked_before(question: str) -> None:
+    beginnings = [("alpha.txt", 1), ("alpha.txt", 2), ("beta.txt", 1), ("beta.txt", 2)]
+    assert taken(question) == taken(question, "How are gooseberries?") == beginnings
+
+
+def test_what_is_looked_for_in_all_files_is_still_found() -> None:
+    both = {("alpha.txt", 12), ("beta.txt", 13)}
+    for question in ("Summarise what both say of gooseberries", "Gooseberries?", "Do all of them like gooseberries?"):
+        assert both < set(taken(question))
+    assert both < set(taken("And why is that?", "Gooseberries?"))
+
+
+def test_files_have_the_same_room_whatever_the_length_of_their_pages() -> None:
+    short = passages(*["A title, and nothing else."] * 200, name="slides.pdf")
+    long = passages(*[FILLER] * 20, file="b", name="report.pdf")
+    chosen = fitting_passages("Summarise both", short + long, 2_000)
+    slides = sum(len(each.text) for each in chosen if each.name == "slides.pdf")
+    assert 0.7 < 2 * slides / sum(len(each.text) for each in chosen) < 1.3
+
+
+def test_a_word_of_the_subject_is_no_name() -> None:
+    cut = passages("The day was cold. " * 50, "id,value", name="data.csv")
+    cut += passages("Nothing.", "We collected data on gooseberries.", "None.", file="b", name="notes.txt")
+    assert ("notes.txt", 2) in taken("What data on gooseberries did we collect?", cut=cut)
+    # A word that is in the names of both says nothing of which is meant.
+    cut = passages(FILLER, "A tree.", name="survey a.txt") + passages(FILLER, file="b", name="survey b.txt")
+    assert {name for name, _ in taken("What does the survey say of trees?", cut=cut)} == {"survey a.txt"}
+
+
+def test_names_in_scripts_without_spaces_are_found() -> None:
+    cut = passages("天气" * 20, name="天气.txt") + passages("反应堆在三月关闭。" * 20, file="b", name="反应堆.txt")
+    assert {name for name, _ in taken("总结反应堆", cut=cut)} == {"反应堆.txt"}
+
+
 def test_passages_that_follow_one_another_are_one_source() -> None:
     lines = [f"Line {number} on gooseberries and what becomes of them." for number in range(1, 101)]
     (chosen,) = fitting_passages("gooseberries", passages("\n".join(lines), kind="text"), 100_000)

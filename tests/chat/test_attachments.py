@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import html
 import io
 import json
+import os
 import re
 import time
 from collections.abc import Iterator
@@ -266,6 +268,33 @@ def test_a_path_that_is_none_is_told_in_the_panel(client: FlaskClient, tmp_path:
     (tmp_path / "b.txt").write_text("b")
     panel = client.get(f"/chat/attachments/cluster?path={tmp_path / 'b.txt'}", headers=HTMX).text
     assert re.search(r'value="[^"]*/b.txt" data-name="b.txt" checked', panel)
+    told = client.get(f"/chat/attachments/cluster?path={tmp_path / 'b.txt'}/x", headers=HTMX)
+    assert told.status_code == 200 and f"There is no {tmp_path}/b.txt/x" in told.text
+
+
+def test_a_file_of_the_cluster_is_chosen_however_much_stands_beside_it(client: FlaskClient, tmp_path: Path) -> None:
+    for number in range(510):
+        (tmp_path / f"run{number:03}.csv").write_text("x,y")
+    (tmp_path / "run.csv ").write_text("x,y")
+    for typed, name in (("run509.csv", "run509.csv"), ("/run003.csv", "run003.csv"), ("run.csv%20", "run.csv ")):
+        panel = client.get(f"/chat/attachments/cluster?path={tmp_path}/{typed}", headers=HTMX).text
+        (checked,) = re.findall(r'value="([^"]*)" data-name="[^"]*" checked', panel)
+        assert checked == f"{tmp_path}/{name}"
+        answer = client.post("/chat/attachments/cluster", data={"path": checked}, headers=HTMX)
+        assert answer.status_code == 200 and name.strip() in answer.text
+
+
+def test_a_folder_that_cannot_be_listed_says_so_beside_its_file(
+    client: FlaskClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "in.txt").write_text("inside")
+
+    def refused(folder: Path) -> None:
+        raise OSError(errno.ENOTDIR if folder.suffix else errno.EACCES, "refused")
+
+    monkeypatch.setattr(os, "scandir", refused)
+    panel = client.get(f"/chat/attachments/cluster?path={tmp_path}/in.txt", headers=HTMX).text
+    assert 'data-name="in.txt" checked' in panel and "What else is in this folder cannot be listed." in panel
 
 
 def test_what_is_kept_is_bounded_for_each_person_and_can_be_removed(

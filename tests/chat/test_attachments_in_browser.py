@@ -28,9 +28,10 @@ DROP = """([selector, name, text]) => {
         if (kind === "dragover") window.isOffered = document.querySelector(".drop-hint").checkVisibility();
     }
 }"""
-PASTE = """([text, name]) => {
+PASTE = """([text, name, others]) => {
     const transfer = new DataTransfer();
     if (name) transfer.items.add(new File([text], name)); else transfer.setData("text/plain", text);
+    for (const [type, words] of Object.entries(others ?? {})) transfer.setData(type, words);
     const paste = new ClipboardEvent("paste", { clipboardData: transfer, bubbles: true, cancelable: true });
     return document.getElementById("message").dispatchEvent(paste);
 }"""
@@ -123,6 +124,33 @@ def test_what_is_dropped_and_pasted_becomes_files(open_page: OpenPage) -> None:
     expect(page.locator(".drop-hint")).to_be_hidden()
     # A short text is the browser's to paste.
     assert page.evaluate(PASTE, ["short", ""]) is True
+
+
+def test_a_picture_that_a_browser_has_copied_is_attached_and_one_of_a_text_is_not(open_page: OpenPage) -> None:
+    page = open_page()
+    html = {"text/html": "<img src='https://example.org/a.png'>"}
+    assert page.evaluate(PASTE, ["one", "copied.txt", html]) is False
+    expect(chips(page)).to_contain_text(["copied.txt"])
+    assert page.evaluate(PASTE, ["two", "white.txt", html | {"text/plain": "\r\n"}]) is False
+    expect(chips(page)).to_contain_text(["copied.txt", "white.txt"])
+    # Office gives a picture of what it has copied.
+    assert page.evaluate(PASTE, ["three", "cells.txt", html | {"text/plain": "1\t2"}]) is True
+    expect(chips(page)).to_have_count(2)
+
+
+def test_a_folder_that_is_dropped_is_told_from_a_file(open_page: OpenPage, tmp_path: Path) -> None:
+    page = open_page()
+    (tmp_path / "my folder").mkdir()
+    (tmp_path / "single.txt").write_text("single")
+    files = [str(tmp_path / name) for name in ("my folder", "single.txt")]
+    browser = page.context.new_cdp_session(page)
+    for kind in ("dragEnter", "dragOver", "drop"):
+        data = {"items": [], "files": files, "dragOperationsMask": 1}
+        browser.send("Input.dispatchDragEvent", {"type": kind, "x": 500, "y": 300, "data": data})
+    expect(chips(page)).to_have_count(2)
+    expect(page.locator(".attachment-failed")).to_have_text(re.compile("my folder.*This is a folder. Choose the files"))
+    expect(chips(page).last).to_contain_text("single.txt")
+    expect(page.locator(".attachment-reading")).to_have_count(0)
 
 
 def test_a_file_that_is_dropped_on_a_panel_or_is_too_large_is_not_sent(open_page: OpenPage, asked: list[Any]) -> None:

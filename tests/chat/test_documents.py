@@ -84,6 +84,16 @@ def test_a_later_question_looks_into_the_same_files_again(store: AttachmentStore
     assert ANSWER in found(next_turn("c", branch, "And why?"), store).text
 
 
+def test_a_later_question_may_ask_for_one_file_or_for_all(store: AttachmentStore) -> None:
+    other = "\n\n".join(f"Section {number}\n\n{FILLER * 12}" for number in range(1, 41)).encode()
+    files = [store.add(report(), "alpha.txt"), store.add(other, "beta.txt")]
+    first = Message("c", "user", "How was the gooseberry harvest?", attachments=files)
+    branch = [first, Message("c", "assistant", "Good.", parent_id=first.id)]
+    for question, names in (("Summarise both", ["alpha.txt", "beta.txt"]), ("What does beta say?", ["beta.txt"])):
+        sources = found(next_turn("c", branch, question), store).sources
+        assert [(source.name, source.first_line) for source in sources] == [(name, 1) for name in names]
+
+
 def test_a_lost_file_stops_its_own_question_only(store: AttachmentStore) -> None:
     lost = store.add(report(), "report.txt")
     first = Message("c", "user", "How?", attachments=[lost])
@@ -114,7 +124,7 @@ def ask_about(page: Page, text: str, *files: tuple[str, bytes]) -> None:
         expect(page.locator("#attachments .attachment-facts")).to_have_count(len(files))
     page.get_by_label("Message", exact=True).fill(text)
     page.keyboard.press("Enter")
-    expect(page.get_by_label("Message", exact=True)).to_have_value("")
+    expect(page.locator(".message-text").last).to_have_text(text)
     expect(page.locator(".message-stop")).to_have_count(0)
 
 

@@ -56,12 +56,19 @@ class Entry:
 
 @dataclass(frozen=True)
 class Folder:
-    """`left_out` says how many entries more there are, at least; `parent` is None at the top."""
+    """
+    `left_out` says how many entries more there are, at least; `parent` is None at the top.
+
+    `chosen` is the path of the entry that was asked for itself, or empty. Where the folder may be entered and not
+    listed, `is_listed` is False and that entry the only one.
+    """
 
     path: str
     parent: str | None
     entries: tuple[Entry, ...]
     left_out: int
+    chosen: str = ""
+    is_listed: bool = True
 
 
 def read_cluster_file(path: str) -> bytes:
@@ -79,29 +86,49 @@ def read_cluster_file(path: str) -> bytes:
 
 
 def list_folder(path: str, *, shows_hidden: bool = False, limit: int = LISTED) -> Folder:
-    """List a folder for the owner: folders first, then files, each by name; raise AttachmentError as above."""
+    """List a folder, or the one that a file lies in: the file stands first then, whatever else is in there."""
     place = _whole_path(path)
     try:
-        with os.scandir(place) as scan:
-            found = list(islice(scan, LOOKED_AT))
-            more = sum(1 for _ in islice(scan, 1))
+        return _listed(place, None, shows_hidden=shows_hidden, limit=limit)
     except OSError as error:
-        raise _path_refusal(place, error) from error
-    wanted = [entry for entry in found if shows_hidden or not entry.name.startswith(".")]
+        # Of a path that leads through a file, nothing is there.
+        if error.errno != errno.ENOTDIR or not os.path.lexists(place):
+            raise _path_refusal(place, error) from error
+    file = _describe(str(place))
+    try:
+        return _listed(place.parent, file, shows_hidden=shows_hidden, limit=limit)
+    except OSError:
+        return Folder(str(place.parent), str(place.parent.parent), (file,), 0, file.path, is_listed=False)
+
+
+def _listed(place: Path, chosen: Entry | None, *, shows_hidden: bool, limit: int) -> Folder:
+    """Put folders first, then files, each by name, and before all the file that was asked for; raise OSError."""
+    with os.scandir(place) as scan:
+        found = list(islice(scan, LOOKED_AT))
+        more = sum(1 for _ in islice(scan, 1))
+    first = () if chosen is None else (chosen,)
+    known = {entry.path for entry in first}
+    wanted = [each for each in found if (shows_hidden or not each.name.startswith(".")) and each.path not in known]
     wanted.sort(key=lambda entry: (not _is_folder(entry), entry.name.casefold(), entry.name))
-    entries = tuple(_describe(entry) for entry in wanted[:limit])
+    entries = (*first, *(_describe(entry.path) for entry in wanted[:limit]))
     parent = None if place.parent == place else str(place.parent)
-    return Folder(str(place), parent, entries, max(0, len(wanted) - limit) + more)
+    return Folder(str(place), parent, entries, max(0, len(wanted) - limit) + more, chosen.path if chosen else "")
 
 
 def _whole_path(path: str) -> Path:
-    """`..` is left to the kernel, which knows where a link leads. A null byte would end the path early."""
-    path = path.strip()
+    """
+    `..` is left to the kernel, which knows where a link leads. A null byte would end the path early.
+
+    A space or the end of a line behind a path was mostly copied with it, unless there is a file that is called so.
+    """
+    path = path.lstrip()
     if path == "~" or path.startswith("~/"):
         path = str(Path.home()) + path[1:]
+    if not os.path.lexists(path):
+        path = path.rstrip()
     if not path.startswith("/") or "\0" in path:
         raise refusal("path_relative", path=shown_path(path))
-    return Path(path)
+    return Path("/" + path.lstrip("/"))
 
 
 def _path_refusal(path: Path, error: OSError) -> AttachmentError:
@@ -116,36 +143,36 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def _describe(entry: os.DirEntry[str]) -> Entry:
-    name = shown_path(entry.name)
+def _describe(path: str) -> Entry:
+    name = shown_path(os.path.basename(path))
     leads_to = ""
     try:
-        if entry.is_symlink():
-            leads_to = shown_path(os.path.realpath(entry.path))
-        status = entry.stat()
-        entry.path.encode()
+        if os.path.islink(path):
+            leads_to = shown_path(os.path.realpath(path))
+        status = os.stat(path)
+        path.encode()
     except OSError as error:
-        return Entry(name, entry.path, "other", 0, leads_to, str(_path_refusal(Path(entry.path), error)))
+        return Entry(name, path, "other", 0, leads_to, str(_path_refusal(Path(path), error)))
     except UnicodeEncodeError:
         # No form and no page could send such a path back.
         note = SENTENCES["path_failed"].format(path=name, cause="its name is not UTF-8")
         return Entry(name, "", "other", 0, leads_to, note)
-    return _described(entry, name, leads_to, status)
+    return _described(path, name, leads_to, status)
 
 
-def _described(entry: os.DirEntry[str], name: str, leads_to: str, status: os.stat_result) -> Entry:
+def _described(path: str, name: str, leads_to: str, status: os.stat_result) -> Entry:
     kind: Literal["folder", "file", "other"] = "other"
     reason: Reason | None = None
     if stat.S_ISDIR(status.st_mode):
         kind = "folder"
-        reason = None if os.access(entry.path, os.R_OK | os.X_OK, effective_ids=True) else "path_denied"
+        reason = None if os.access(path, os.R_OK | os.X_OK, effective_ids=True) else "path_denied"
     elif not stat.S_ISREG(status.st_mode):
         reason = "path_no_file"
     else:
         kind = "file"
         if status.st_size > FILE_MAX_BYTES:
             reason = "too_large"
-        elif not os.access(entry.path, os.R_OK, effective_ids=True):
+        elif not os.access(path, os.R_OK, effective_ids=True):
             reason = "path_denied"
-    note = SENTENCES[reason].format(path=shown_path(entry.path), name=name) if reason else ""
-    return Entry(name, entry.path, kind, status.st_size if kind == "file" else 0, leads_to, note)
+    note = SENTENCES[reason].format(path=shown_path(path), name=name) if reason else ""
+    return Entry(name, path, kind, status.st_size if kind == "file" else 0, leads_to, note)

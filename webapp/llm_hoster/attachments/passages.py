@@ -12,7 +12,6 @@ import contextlib
 import dataclasses
 import re
 import sqlite3
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +19,7 @@ from typing import Any
 from llm_hoster.attachments.attachment import Attachment
 from llm_hoster.attachments.block import fenced
 from llm_hoster.attachments.content import Content
+from llm_hoster.attachments.file_question import file_question
 from llm_hoster.attachments.names import shown_name
 from llm_hoster.usage.tokens import BYTES_PER_TOKEN
 from llm_hoster.words import UNSPACED, WORD, install_words, searchable
@@ -41,6 +41,8 @@ REQUEST = (
 )
 
 Count = Callable[[str], int]
+# Passages in the order in which to take them, each with the one that it stands beside, or itself.
+Order = list[tuple[int, int]]
 
 
 @dataclass(frozen=True)
@@ -128,26 +130,20 @@ def fitting_passages(
     """
     Choose those that fit the question best, and those around them, as long as there is room; in the order of the files.
 
-    Where no word of the question or else of the `fallback` is in the files, as in "Summarise this", their beginnings
-    are taken.
+    Files that the question names are looked into alone, each with the same room. Where no word of it is in a file, as
+    in "Summarise beta.txt", its beginning is taken; and those of all files where it asks for all of them, as in
+    "Summarise both", or where it has no word to search for and neither has the `fallback`.
     """
     chosen: set[int] = set()
     left = budget_tokens
-
-    def take(index: int) -> None:
-        nonlocal left
-        cost = 0 if index in chosen else count(passages_block([passages[index]]))
-        if 0 < cost <= left:
+    orders = _orders(question, passages) or _orders(fallback, passages) or _beginnings(passages)
+    for index, found in _in_turns(orders, passages):
+        if index in chosen or (index != found and found not in chosen):
+            continue
+        cost = count(passages_block([passages[index]]))
+        if cost <= left:
             chosen.add(index)
             left -= cost
-
-    ranked = _ranked(question, passages) or _ranked(fallback, passages)
-    for index in ranked or _beginnings(passages):
-        take(index)
-    for index in [index for index in ranked if index in chosen]:
-        for beside in (index + 1, index - 1):
-            if 0 <= beside < len(passages) and passages[beside].file_id == passages[index].file_id:
-                take(beside)
     return _joined(passages, sorted(chosen))
 
 
@@ -199,14 +195,53 @@ def _short_lines(text: str) -> Iterator[tuple[int, str]]:
 # --- Ranking ---
 
 
-def _beginnings(passages: Sequence[Passage]) -> list[int]:
-    """Give the first of each file, then the second of each, and so on."""
-    places: Counter[str] = Counter()
-    order = []
+def _orders(question: str, passages: Sequence[Passage]) -> list[Order]:
+    """Say what to take first, for each file that the question is about or for all of them; nothing where it is none."""
+    texts: dict[str, list[str]] = {}
+    for passage in passages:
+        texts.setdefault(passage.name, []).append(passage.text)
+    asked = file_question(question, texts)
+    if asked.named:
+        files = [part for part in _files(passages) if passages[part[0]].name in asked.named]
+        return [_found(asked.search, passages, part) or [(index, index) for index in part] for part in files]
+    found = _found(asked.search, passages, range(len(passages)))
+    if found:
+        return [found]
+    return _beginnings(passages) if asked.is_whole else []
+
+
+def _files(passages: Sequence[Passage]) -> list[list[int]]:
+    files: dict[str, list[int]] = {}
     for index, passage in enumerate(passages):
-        order.append((places[passage.file_id], index))
-        places[passage.file_id] += 1
-    return [index for _, index in sorted(order)]
+        files.setdefault(passage.file_id, []).append(index)
+    return list(files.values())
+
+
+def _beginnings(passages: Sequence[Passage]) -> list[Order]:
+    return [[(index, index) for index in part] for part in _files(passages)]
+
+
+def _found(search: str, passages: Sequence[Passage], part: Sequence[int]) -> Order:
+    """Put what stands around the passages that fit behind them."""
+    ranked = [part[place] for place in _ranked(search, [passages[index] for index in part])]
+    beside = [
+        (near, index)
+        for index in ranked
+        for near in (index + 1, index - 1)
+        if 0 <= near < len(passages) and passages[near].file_id == passages[index].file_id
+    ]
+    return [(index, index) for index in ranked] + beside
+
+
+def _in_turns(orders: Sequence[Order], passages: Sequence[Passage]) -> list[tuple[int, int]]:
+    """Go on with the order that has had the least, so that each has its share of the room."""
+    turns = []
+    for number, order in enumerate(orders):
+        had = 0
+        for index, found in order:
+            turns.append((had, number, index, found))
+            had += len(passages[index].text)
+    return [(index, found) for _, _, index, found in sorted(turns, key=lambda turn: turn[:2])]
 
 
 def _ranked(question: str, passages: Sequence[Passage]) -> list[int]:

@@ -96,7 +96,7 @@ SENTENCES: dict[Reason, str] = {
     "path_missing": "There is no {path} on this node. Check how it is written.",
     "path_denied": "You may not read {path}: the cluster refuses it. Ask its owner, or choose another file.",
     "path_folder": "{path} is a folder. Choose a file in it.",
-    "path_no_folder": "{path} is a file and not a folder. Choose the folder that it lies in.",
+    "path_no_folder": "There is no {path}: a part of this path is a file and not a folder. Check how it is written.",
     "path_no_file": "{path} is a pipe, a socket or a device. Choose a file.",
     "path_loop": "{path} is a link that leads back to itself. Choose another file.",
     "path_failed": "{path} could not be read: {cause}. Try again, or copy the file elsewhere.",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from flask import Blueprint, Response, g, make_response, redirect, render_template, request, url_for
@@ -46,20 +45,16 @@ def receive() -> str:
 
 @bp.get("/cluster")
 def browse() -> str:
-    """Show a folder of the cluster to the owner, as whom the job runs; a file in it that was asked for is chosen."""
+    """Show a folder of the cluster to the owner, as whom the job runs; a file of it that was asked for is chosen."""
     path = request.args.get("path") or str(Path.home())
     shows_hidden = request.args.get("hidden") == "1"
-    chosen = ""
+    folder = problem = None
     try:
         folder = list_folder(path, shows_hidden=shows_hidden)
-        error = None
-    except AttachmentError as problem:
-        folder, error = None, str(problem)
-        if problem.reason == "path_no_folder":
-            chosen = os.path.expanduser(path.strip())
-            folder, error = list_folder(os.path.dirname(chosen), shows_hidden=True), None
+    except AttachmentError as error:
+        problem = str(error)
     return panel(
-        "chat/_cluster_files.html", "Files on the cluster", folder=folder, path=path, problem=error, chosen=chosen,
+        "chat/_cluster_files.html", "Files on the cluster", folder=folder, path=path, problem=problem,
         shows_hidden=shows_hidden, steps=_steps(folder.path) if folder else [],
     )  # fmt: skip
 
@@ -68,7 +63,7 @@ def browse() -> str:
 def take() -> str:
     """Attach a file of the cluster; no byte of it goes through the browser."""
     path = request.form.get("path", "")
-    return _shown(attach(current_settings(), g.visitor.id, read_cluster_file(path), os.path.basename(path)))
+    return _shown(attach(current_settings(), g.visitor.id, read_cluster_file(path), Path(path).name))
 
 
 @bp.get("/<message_id>/<int:number>")

@@ -47,7 +47,8 @@ def documents_of(turn: Turn, store: AttachmentStore, limit: int | None) -> Docum
     Find the passages that fit a turn's question; None where its branch has no files that are too long.
 
     `limit` is what the model reads at once, in tokens. Raise AttachmentError where a file of the question is lost. "And
-    why?" has no word to search for: then those of the question before it count.
+    why?" has no word to search for: then those of the question before it count, but not where it asks for all of the
+    files.
     """
     files = [file for message in (*turn.earlier, turn.question) for file in message.attachments]
     long = long_files(files, limit) if limit else []

@@ -18,6 +18,11 @@ export function attachFile(file, text) {
   attach(file.name, receive, body, { text, problem });
 }
 
+// A browser gives a dropped folder as a file that cannot be read.
+export function refuseFolder(name) {
+  attach(name, "", null, { problem: sentence("This is a folder. Choose the files that are in it.") });
+}
+
 // Attaches a file of the cluster.
 export function attachPath(path, name) {
   attach(name, listOfFiles().dataset.take, new URLSearchParams({ path }));

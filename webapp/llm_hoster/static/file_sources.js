@@ -1,5 +1,5 @@
 // Where files come from: the button, what is dropped on the page, what is pasted, and folders of the cluster.
-import { attachFile, attachPath, takesFiles } from "./attachments.js";
+import { attachFile, attachPath, refuseFolder, takesFiles } from "./attachments.js";
 
 // A longer text is easier to oversee as a file.
 const PASTED_MAX_CHARACTERS = 8000;
@@ -28,8 +28,8 @@ function onPaste(event) {
   if (!canTake() || (!isForMessage && event.target.closest("input, textarea"))) return;
   const { files, types } = event.clipboardData;
   const text = event.clipboardData.getData("text/plain");
-  // Office programs offer a picture of the text beside it.
-  if (files.length && !types.includes("text/html")) {
+  // Office programs offer a picture of the text beside it; a picture that a browser has copied is in HTML without text.
+  if (files.length && !(types.includes("text/html") && text.trim())) {
     event.preventDefault();
     attachAll(files);
   } else if (isForMessage && text.length > PASTED_MAX_CHARACTERS) {
@@ -50,7 +50,13 @@ function onDrop(event) {
   if (!isOurs(event)) return;
   event.preventDefault();
   showDrop(false);
-  if (canTake()) attachAll(event.dataTransfer.files);
+  if (!canTake()) return;
+  for (const item of event.dataTransfer.items) {
+    const entry = item.webkitGetAsEntry();
+    const file = item.getAsFile(); // Null for text that is dropped with files.
+    if (entry?.isDirectory) refuseFolder(entry.name);
+    else if (file) attachFile(file);
+  }
 }
 
 function canTake() {
