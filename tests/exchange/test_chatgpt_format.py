@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
+import pytest
+
 from llm_hoster.chat.conversation import ConversationStore
+from llm_hoster.chat.exchange import chatgpt_format
 from llm_hoster.chat.exchange.placing import Placed
 from llm_hoster.chat.exchange.remark import Remark
 from llm_hoster.chat.message import Message
@@ -129,3 +133,56 @@ def test_a_node_whose_parent_is_missing_begins_a_branch(make_store: MakeStore) -
     store = make_store()
     take_in(store, [chatgpt(node("a", "gone", "user", "One"), node("b", "a", "assistant", "Two"), current="nowhere")])
     assert [each.content for each in shown(store)] == ["One", "Two"]
+
+
+def cleaned(*parts: str, references: Any = ()) -> str:
+    metadata = {"content_references": references}
+    given = chatgpt(
+        node("q", "root", "user", "Go"), node("a", "q", "assistant", *parts, metadata=metadata), current="a"
+    )
+    messages = chatgpt_format.read(given).messages
+    return messages["a"].content if "a" in messages else ""
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("It is so \ue200cite\ue202turn0search1\ue202turn0search4\ue201.", "It is so."),
+        ("Done. \ue200navlist\ue202More\ue202turn0news1\ue201 Next", "Done. Next"),
+        ("One\ue200cite\ue202a\ue201 two \ue200cite\ue202b\ue201", "One two"),
+        ("As told【4†source】, and here 【12:0†report.pdf】.", "As told, and here."),
+        ("Cut off \ue200cite\ue202turn0", "Cut off citeturn0"),
+        ("「An」【quote】 stays, and † too", "「An」【quote】 stays, and † too"),
+        ("[Download the table](sandbox:/mnt/data/a (1).csv) now", "Download the table now"),
+        ("![A chart](sandbox:/mnt/data/chart.png)", "A chart"),
+        ("[A link](https://example.org) stays", "[A link](https://example.org) stays"),
+        ("\ue200cite\ue202turn0search1\ue201", ""),
+    ],
+)
+def test_marks_of_sources_are_left_out(text: str, shown: str) -> None:
+    assert cleaned(text) == shown
+
+
+def test_links_take_the_places_of_their_marks() -> None:
+    first, second = "\ue200cite\ue202turn0search1\ue201", "【4†source】"
+    references: list[Any] = [
+        {"matched_text": first, "alt": "([One](https://one.example))"},
+        {"matched_text": second, "alt": "([Two](https://two.example))"},
+        {"matched_text": first, "alt": "([Three](https://three.example))"},
+        {"matched_text": " ", "alt": "no mark"},
+        {"matched_text": "\ue200x\ue201", "alt": None},
+        *(None, 7, {"matched_text": []}),
+    ]
+    told = cleaned(f"A {first} and {second}. {first}", f"End {first} \ue200x\ue201", references=references)
+    assert told == (
+        "A ([One](https://one.example)) and ([Two](https://two.example)). ([Three](https://three.example))\n\nEnd"
+    )
+    assert cleaned("A", references="none") == "A"
+
+
+def test_many_marks_take_no_longer_than_their_length() -> None:
+    """A file with one long line of marks that do not end."""
+    before = time.monotonic()
+    for piece in ("\ue200", "【", "【†", "†", "[", "![x](sandbox:", " ", "[x](sandbox:(a)", "(a)"):
+        cleaned(f"[x](sandbox:{piece * 100_000}")
+    assert time.monotonic() - before < 10

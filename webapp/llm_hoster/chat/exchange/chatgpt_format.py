@@ -7,6 +7,7 @@ that follows them, and an answer that tools have interrupted is one answer.
 
 from __future__ import annotations
 
+import re
 import time
 from collections import Counter
 from dataclasses import dataclass, replace
@@ -18,6 +19,11 @@ from llm_hoster.chat.exchange.remark import Remark
 from llm_hoster.chat.message import Conversation, Message, title_of
 
 SHOWN = {"text", "multimodal_text"}
+# What ChatGPT's page shows as something else: sources, between characters that no font has or in such brackets, and
+# files that were made there and are gone.
+CITATION = re.compile("( ?)(\ue200[^\ue200\ue201]*\ue201|【[^【】†\\n]*†[^【】\\n]*】)")
+CITATION_REST = re.compile("[\ue200-\ue206]")
+MADE_FILE = re.compile(r"!?\[([^\[\]\n]*)\]\(sandbox:[^()\n]*(?:\([^()\n]*\)[^()\n]*)*\)")
 
 
 @dataclass(frozen=True)
@@ -116,18 +122,33 @@ class _Nodes:
 
     def _text(self, content: dict[str, Any], facts: dict[str, Any]) -> str:
         parts = [_part(each) for each in list_of(content.get("parts"))]
+        text = _without_marks("\n\n".join(part for part in parts if part), list_of(facts.get("content_references")))
         files = [text_of(dict_of(each).get("name")) for each in list_of(facts.get("attachments"))]
         pictures = sum(
             dict_of(each).get("content_type") == "image_asset_pointer" for each in list_of(content.get("parts"))
         )
         named = [f"[Attached: {name}]" for name in files if name] or ["[Attached: a picture]"] * pictures
         self.remarks[Remark.FILES] += len(named)
-        return "\n\n".join(part for part in [*parts, *named] if part).strip()
+        return "\n\n".join(part for part in [text, *named] if part).strip()
 
 
 def _part(part: Any) -> str:
     """Speech has its words beside the sound."""
     return text_of(part) or text_of(dict_of(part).get("text"))
+
+
+def _without_marks(text: str, references: list[Any]) -> str:
+    """Put the links of the sources in place of their marks, where the export has them; each is used once."""
+    links: dict[str, list[str]] = {}
+    for each in map(dict_of, reversed(references)):
+        links.setdefault(text_of(each.get("matched_text")), []).append(text_of(each.get("alt")))
+
+    def link(mark: re.Match[str]) -> str:
+        known = links.get(mark[2])
+        told = known.pop() if known else ""
+        return mark[1] + told if told else ""
+
+    return MADE_FILE.sub(r"\1", CITATION_REST.sub("", CITATION.sub(link, text)))
 
 
 def _thoughts(content: dict[str, Any]) -> str:
