@@ -20,6 +20,7 @@ const look = () => {
 };
 look();
 """
+NEXT_FRAME = "new Promise((done) => requestAnimationFrame(() => setTimeout(done)))"
 # From the key's event to the first text of a reply in the document.
 STOPWATCH = """
 (reply) => {
@@ -70,7 +71,10 @@ class Cold:
     requests: int
     foreign_requests: int
     kb: float
+    # As somebody lives it: from asking for the address until a letter they typed is in the box and on the screen.
     interactive_ms: float
+    # By the page's own clock, which starts later: until the end of the first frame in which they could write.
+    ready_ms: float
 
 
 class PageBench:
@@ -87,13 +91,18 @@ class PageBench:
         network.on("Network.requestWillBeSent", lambda event: asked.append(event["request"]["url"]))
         network.on("Network.loadingFinished", lambda event: lengths.append(event["encodedDataLength"]))
         network.send("Network.enable")
-        page.goto(chat.url + path)
-        interactive_ms = ready_ms(page)
+        began = time.perf_counter()
+        page.goto(chat.url + path, wait_until="commit")
+        page.locator(chat.ready).first.wait_for(state="attached")
+        page.locator(chat.box).press_sequentially("a")
+        page.evaluate(NEXT_FRAME)
+        interactive_ms = (time.perf_counter() - began) * 1000
+        ready = ready_ms(page)
         page.wait_for_load_state("networkidle")
         context.close()
         asked = [url for url in asked if not url.startswith(("data:", "blob:"))]
         foreign = [url for url in asked if urlsplit(url).netloc != urlsplit(chat.url).netloc]
-        return Cold(len(asked), len(foreign), sum(lengths) / 1000, interactive_ms)
+        return Cold(len(asked), len(foreign), sum(lengths) / 1000, interactive_ms, ready)
 
     def first_token_ms(self, chat: Chat, question: str, rounds: int) -> list[float]:
         """Ask in one new chat after the other, from Enter to the first text of the reply."""
