@@ -354,6 +354,25 @@ def test_no_file_is_removed_for_one_that_cannot_be_read(make_job: MakeJob, folde
     assert (folder / "s0.sqlite3").exists()
 
 
+def test_a_history_that_is_begun_anew_gets_what_others_have_again(make_job: MakeJob, folder: Path) -> None:
+    earlier = make_job("earlier")
+    add_chat(earlier.store, "c")
+    earlier.store.close()
+    job = make_job()
+    job.look()
+    add_chat(job.store, "own")
+    damaged = os.urandom(len(job.path.read_bytes()))
+    job.path.write_bytes(damaged)
+    log_of(job.path).write_bytes(b"")
+
+    assert job.store.begin_anew()
+    assert not job.store.begin_anew()
+    job.look()
+
+    assert job.chats() == {"c"}
+    assert job.store.notice is not None and ".corrupt-" in job.store.notice
+
+
 def test_the_file_of_a_running_session_is_never_set_aside(make_job: MakeJob, tmp_path: Path) -> None:
     """A copy may be wrong in the middle of a write."""
     before, after = make_job("s"), make_job("s-2")

@@ -106,6 +106,17 @@ class JobDatabase:
                 self.connection = self._open()
                 self._synced_changes = -1
 
+    def begin_anew(self, set_aside: Callable[[Path], Path]) -> Path:
+        """Go on with an empty file; `set_aside` gives the one there is another name, which is returned."""
+        with self.lock:
+            kept = set_aside(self.path)
+            # Not before: what closes it would put the log into what is to be kept as it is.
+            with contextlib.suppress(sqlite3.Error):
+                self.connection.close()
+            self.connection = self._open()
+            self._synced_changes = -1
+        return kept
+
     def close(self) -> None:
         """Put the log into the file, and both on the disk. No log beside a file says that it was closed."""
         with self.lock:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+
 from flask import Flask, Response, current_app, g, make_response, render_template, request
 from werkzeug.exceptions import HTTPException
 
@@ -27,6 +29,7 @@ from llm_hoster.chat.conversation import ConversationStore
 from llm_hoster.chat.exchange import views as exchange
 from llm_hoster.chat.merge import Merger, history_path
 from llm_hoster.chat.replies import Replies
+from llm_hoster.chat.schema import is_damage
 from llm_hoster.deadlines import WatchedBodies
 from llm_hoster.errors import AttachmentError, HTTPError
 from llm_hoster.gateway import envelope
@@ -41,6 +44,10 @@ from llm_hoster.status import views as status
 from llm_hoster.usage.recorder import make_recorder
 
 BODY_LIMIT_BYTES = 20 * 1024 * 1024
+HISTORY_IS_DAMAGED = (
+    "A file of your conversations was damaged. It is kept, and a new one has been begun: load the page again, which "
+    "says more."
+)
 STATIC_AGE_S = 600  # Not longer: the next session may have this very port, and another version of the app.
 
 
@@ -85,6 +92,7 @@ def create_app(settings: WebSettings | None = None) -> Flask:
     app.register_error_handler(HTTPError, answer_error)
     app.register_error_handler(AttachmentError, answer_attachment_error)
     app.register_error_handler(HTTPException, answer_http_exception)
+    app.register_error_handler(sqlite3.DatabaseError, answer_damage)
     app.register_error_handler(Exception, answer_fault)
     app.wsgi_app = WatchedBodies(Prefix(app.wsgi_app, settings.host, settings.port))  # type: ignore[method-assign]
     return app
@@ -128,6 +136,13 @@ def answer_http_exception(error: HTTPException) -> Response:
         if name == "Allow":
             response.headers[name] = value
     return response
+
+
+def answer_damage(error: sqlite3.DatabaseError) -> Response:
+    """Go on with a new history where this one is damaged; whoever asks again finds a page."""
+    if not is_damage(error) or not current.current_store().begin_anew():
+        return answer_fault(error)
+    return answer_error(HTTPError(503, HISTORY_IS_DAMAGED, code="history_damaged"))
 
 
 def answer_fault(error: Exception) -> Response:

@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Callable
 from typing import TypeVar
 
+from llm_hoster.chat.schema import is_damage
 from llm_hoster.chat.shelf import ShelfFullError
 from llm_hoster.errors import HTTPError
 
@@ -23,6 +24,8 @@ def act(work: Callable[[], Result], *, missing: str = NO_SUCH_CHAT) -> Result:
     except ShelfFullError as error:
         raise HTTPError(409, str(error), code="too_many") from error
     except (OSError, sqlite3.Error) as error:
+        if is_damage(error):
+            raise
         cause = error.strerror if isinstance(error, OSError) else error
         raise HTTPError(507, f"This could not be saved ({cause}). Try again.", code="not_saved") from error
 

@@ -30,7 +30,7 @@ from llm_hoster.chat.row import (
     message_from_row,
     row_from_message,
 )
-from llm_hoster.chat.schema import open_or_set_aside
+from llm_hoster.chat.schema import DAMAGED, is_whole, open_or_set_aside, set_aside
 from llm_hoster.chat.shelf import Shelf
 from llm_hoster.chat.shown_text import Kind, ShownText
 from llm_hoster.chat.tree import Tree
@@ -61,6 +61,9 @@ class ConversationStore:
         """Open the file, or make it for its owner alone; replies that a killed process left running are failed."""
         self.path = path
         self.file, self._damage = open_or_set_aside(path)
+        self._beginning = threading.Lock()
+        # More than once where the file was damaged meanwhile: what others have must come into the new one too.
+        self.times_begun = 1
         # What there is of earlier sessions is on its way into the list.
         self.is_gathering = False
         self._listing = Listing(self.file)
@@ -82,6 +85,20 @@ class ConversationStore:
 
     def tell_damage(self, sentence: str) -> None:
         self._damage = sentence
+
+    def begin_anew(self) -> bool:
+        """Where the file is not whole any more, keep it under another name and begin a new one; say whether it is."""
+        with self._beginning:
+            with self.file.lock:
+                if is_whole(self.file.connection):
+                    return False
+            kept = self.file.begin_anew(set_aside)
+            shown, self._shown = self._shown, ShownText(self.path)
+            shown.close(is_needed=True)
+            self.tell_damage(DAMAGED.format(path=kept))
+            self.times_begun += 1
+            log.error("%s was damaged, and is kept as %s", self.path, kept)
+            return True
 
     # --- One conversation ---
 

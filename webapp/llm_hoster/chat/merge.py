@@ -88,6 +88,7 @@ class Merger:
         # When we first saw a file as it is; and those of which nothing more is to be had.
         self._seen: dict[str, tuple[str, float]] = {}
         self._done: dict[str, str] = {}
+        self._times_begun = store.times_begun
 
     def start(self) -> None:
         self._store.is_gathering = True
@@ -109,6 +110,9 @@ class Merger:
         """Take in what can be had now; then remove files that nobody needs."""
         with contextlib.suppress(OSError):
             os.utime(self._store.path)
+        if self._times_begun != self._store.times_begun:
+            self._times_begun = self._store.times_begun
+            self._done.clear()
         before = {each.name for each in self._predecessors()}
         others = sorted(self._others(), key=lambda other: other.changed_at, reverse=True)
         over = [other for other in others if self._is_over(other)]

@@ -150,6 +150,16 @@ def require_whole(database: sqlite3.Connection) -> None:
         raise sqlite3.DatabaseError(finding)
 
 
+def is_whole(database: sqlite3.Connection) -> bool:
+    try:
+        require_whole(database)
+    except sqlite3.DatabaseError as error:
+        if not is_damage(error):
+            raise
+        return False
+    return True
+
+
 def end_running(database: sqlite3.Connection, path: Path) -> None:
     shown = ShownText.read(path)
     rows = database.execute("SELECT id, content, reasoning FROM messages WHERE state = 'running'").fetchall()
