@@ -241,6 +241,11 @@ def test_a_question_that_does_not_fit_is_refused_before_anything_is_written(chat
     assert (len(chat.engine.asked), len(chat.reply_ids())) == (asked, 5)
 
 
+def test_a_first_question_that_does_not_fit_is_told_to_be_shortened(chat: Chat) -> None:
+    chat.meter()
+    assert "This message alone has" in chat.ask("word " * LIMIT, 413)
+
+
 def test_the_oldest_messages_are_left_out_and_read_again(chat: Chat) -> None:
     for number in range(5):
         chat.ask(f"q{number} {WORDS}")

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -131,15 +132,32 @@ def test_nothing_is_half_written_when_a_write_fails(open_store: OpenStore) -> No
     assert store.conversations("owner") == []
 
 
-@pytest.mark.parametrize(("roles", "told"), [
-    ([("user", "a"), ("assistant", "b"), ("user", "c")], ["a", "b", "c"]),
-    ([("user", "a"), ("assistant", ""), ("user", "c")], ["c"]),
-    ([("user", "a"), ("assistant", "b"), ("user", "x"), ("assistant", ""), ("user", "c")], ["a", "b", "c"]),
+@pytest.mark.parametrize(("said", "told"), [
+    (["a", ("b", "done"), "c"], ["a", "b", "c"]),
+    (["a", ("", "stopped"), "c"], ["a\n\nc"]),
+    (["a", "c"], ["a\n\nc"]),
+    (["a", ("", "failed"), "c"], ["c"]),
+    (["a", ("", "failed")], ["a"]),
+    (["a", ("", "stopped"), "b", ("", "failed"), "c"], ["a\n\nc"]),
+    (["a", ("b", "done"), "x", ("", "stopped"), "c", ("d", "failed"), "e"], ["a", "b", "x\n\nc", "d", "e"]),
 ])  # fmt: skip
-def test_a_question_without_a_reply_is_not_told_to_the_model(roles: list[tuple[str, str]], told: list[str]) -> None:
-    messages = [Message("c", role, content) for role, content in roles]  # type: ignore[arg-type]
+def test_a_question_without_a_reply_is_told_with_the_next_one(
+    said: list[str | tuple[str, Any]], told: list[str]
+) -> None:
+    questions = [("user", each, "done") if isinstance(each, str) else ("assistant", *each) for each in said]
+    messages = [Message("c", role, content, state=state) for role, content, state in questions]
 
     assert [message["content"] for message in messages_for_engine(messages, lambda message: message.content)] == told
+
+
+def test_pictures_of_questions_that_are_told_together_stay_parts() -> None:
+    picture = [{"type": "image_url", "image_url": {"url": "data:x"}}, {"type": "text", "text": "What is this?"}]
+    contents = {"a": picture, "c": "And why?"}
+    messages = [Message("c", "user", "a"), Message("c", "assistant", "", state="stopped"), Message("c", "user", "c")]
+
+    told = messages_for_engine(messages, lambda message: contents[message.content])
+
+    assert told == [{"role": "user", "content": [*picture, {"type": "text", "text": "And why?"}]}]
 
 
 @pytest.mark.parametrize(("text", "title"), [("  Two\nlines ", "Two lines"), ("x" * 61, "x" * 59 + "…"), ("ü", "ü")])

@@ -25,6 +25,7 @@ DOES_NOT_FIT = (
     "This does not fit: with what came before it has {tokens:,} tokens, and the model can read {limit:,}. "
     "Choose below what it shall leave out, or send a shorter message."
 )
+TOO_LONG_ALONE = "This message alone has {tokens:,} tokens, and the model can read {limit:,} at once. Shorten it."
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,7 @@ def counted(context: ChatContext) -> ChatContext:
         return replace(context, use=replace(context.use, limit=current_counter().limit(state)))
     size = characters(told)
     ratio = context.use.characters_per_token if count.tokens < 50 else min(8.0, max(1.0, size / count.tokens))
-    tokens = count.tokens if len(told) > 1 else 0
+    tokens = count.tokens if size else 0
     use = replace(context.use, tokens=tokens, is_exact=True, limit=count.limit, characters_per_token=ratio)
     return replace(context, use=use)
 
@@ -140,7 +141,7 @@ def require_room(turn: Turn) -> None:
     told = engine_request(read, settings, content_of)["messages"]
     count = current_counter().count(current_engine_state(), told, **settings.template_fields())
     if count is not None and count.tokens + answer > count.limit:
-        message = DOES_NOT_FIT.format(tokens=count.tokens, limit=count.limit)
+        message = (DOES_NOT_FIT if read.earlier else TOO_LONG_ALONE).format(tokens=count.tokens, limit=count.limit)
         raise HTTPError(413, message, code="context_full")
 
 

@@ -10,6 +10,7 @@ from werkzeug.wrappers import Response as BaseResponse
 from llm_hoster.chat.act import act, no_such_chat
 from llm_hoster.chat.context import Turns, characters, left_out, room, turns_of, waits
 from llm_hoster.chat.context_page import (
+    TOO_LONG_ALONE,
     ChatContext,
     chat_context,
     count_messages,
@@ -38,7 +39,6 @@ bp = Blueprint("context", __name__, url_prefix="/chat/<conversation_id>/context"
 # What stays of the oldest turns, as shares of what the model can read. Half: it shall last for a while, since each cut
 # has the engine read all anew. A quarter beside a summary, which tells the rest.
 KEPT_SHARE, KEPT_BESIDE_SUMMARY_SHARE = 2, 4
-TOO_LONG_ALONE = "This message alone has {tokens:,} tokens, and the model can read {limit:,} at once. Shorten it."
 TITLE = "Continued: {title}"
 
 

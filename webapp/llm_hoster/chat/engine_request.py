@@ -28,19 +28,36 @@ def messages_for_engine(messages: list[Message], content_of: ContentOf) -> list[
     """
     Say the conversation in the API's words.
 
-    A question whose reply never came is left out: many chat templates refuse two user messages in a row. What a reply
-    has asked of tools is told as a text: people give the result as their next message, and some templates refuse a call
-    without a result of its own.
+    Many chat templates refuse two user messages in a row: questions whose replies were stopped before their first word
+    are told as one with the next, and one whose reply failed is left out, for it is asked again. What a reply has asked
+    of tools is told as a text: people give the result as their next message, and some templates refuse a call without a
+    result of its own.
     """
     told: list[dict[str, Any]] = []
-    for message in messages:
+    waiting: list[Any] = []
+    for before, message in zip([None, *messages], messages, strict=False):
+        text = _said(message)
         if message.role == "user":
-            if told and told[-1]["role"] == "user":
-                told.pop()
-            told.append({"role": "user", "content": content_of(message)})
-        elif told and (text := _said(message)):
+            if before is not None and before.state == "failed" and not _said(before):
+                waiting = waiting[:-1]
+            waiting.append(content_of(message))
+        elif text and (waiting or told):
+            told += _asked(waiting)
             told.append({"role": "assistant", "content": text})
-    return told
+            waiting = []
+    return told + _asked(waiting)
+
+
+def _asked(contents: list[Any]) -> list[dict[str, Any]]:
+    if all(isinstance(content, str) for content in contents):
+        content: Any = "\n\n".join(contents)
+    else:
+        content = [part for content in contents for part in _parts(content)]
+    return [{"role": "user", "content": content}] if contents else []
+
+
+def _parts(content: Any) -> list[dict[str, Any]]:
+    return [{"type": "text", "text": content}] if isinstance(content, str) else content
 
 
 def _said(message: Message) -> str:
