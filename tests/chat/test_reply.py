@@ -147,3 +147,18 @@ def test_the_pieces_stand_for_the_tokens_where_nobody_tells_them() -> None:
     for reply in (told, stopped):
         end(reply, "stopped")
     assert (told.message.completion_tokens, stopped.message.completion_tokens) == (7, 3)
+
+
+def test_the_figures_go_on_while_a_tool_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = SimpleNamespace(s=100.0)
+    monkeypatch.setattr("llm_hoster.chat.reply.time", SimpleNamespace(monotonic=lambda: now.s))
+    reply = make_reply()
+    reader, told = reply.read(0, heartbeat_s=0.0), []
+    for piece in ({"name": "get_time"}, *[{"arguments": "x"}] * 8):
+        now.s += 0.125
+        reply.add(Delta(tool_calls=({"index": 0, "function": piece},)))
+        told += list(iter(lambda: next(reader), None))
+
+    assert [(each.name, each.number, each.data.tool, each.data.completion_tokens) for each in told] == [
+        ("facts", 0, "get_time", tokens) for tokens in (None, 5, 9)
+    ]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from llm_hoster.chat.delta import Delta, merge_tool_calls
@@ -17,6 +17,7 @@ from llm_hoster.chat.growing_prose import GrowingProse, Growth
 from llm_hoster.chat.message import Message
 from llm_hoster.chat.open_block import OpenBlock, join
 from llm_hoster.chat.shown_text import Kind
+from llm_hoster.chat.thoughts import Thoughts
 from llm_hoster.usage.tokens import Tokens, tokens_of
 
 EventName = Literal["reasoning", "text", "block", "facts", "done"]
@@ -48,6 +49,8 @@ class Facts:
     first_token_s: float
     # Seconds so far; None where it does not think, or no more.
     thinking_s: float | None
+    # The one that it is asking for, whose arguments nobody sees before they are whole.
+    tool: str | None = None
 
 
 @dataclass(frozen=True)
@@ -79,8 +82,7 @@ class Reply:
         self._block_start = 0
         if message.content and (growth := self._prose.add(message.content)) is not None:
             self._grow(growth)
-        # What goes on with an answer is answer, though the engine's parser may take it for thoughts anew.
-        self._is_answer = bool(message.content)
+        self._thoughts = Thoughts(is_answer=bool(message.content))
         # Pieces of text that came, and the tokens as the engine tells them at the end. It could tell them with each
         # piece, but then many of its parsers would look through all tokens of the reply each time.
         self.deltas = 0
@@ -98,11 +100,10 @@ class Reply:
 
     def add(self, delta: Delta) -> None:
         """Take a piece from vLLM. The text event comes before the block's, so that no rendering delays a token."""
-        if self._is_answer and delta.reasoning:
-            delta = replace(delta, content=delta.reasoning + delta.content, reasoning="")
         with self._changed:
             if not self.is_running:
                 return
+            delta = self._thoughts.cut(delta)
             self._note_times(delta)
             self.deltas += bool(delta.content or delta.reasoning or delta.tool_calls)
             message = self.message
@@ -152,8 +153,8 @@ class Reply:
         """
         Follow the reply from after event `number` to its end; None each `heartbeat_s` of silence.
 
-        Facts are no part of the story: they come with other events, have the number of the last one, and only the
-        newest are told.
+        Facts are no part of the story: they come with other events, or alone while a tool is asked for, have the number
+        of the last event, and only the newest are told.
         """
         told: Facts | None = None
         while True:
@@ -161,14 +162,15 @@ class Reply:
                 if len(self._events) <= number:
                     self._changed.wait(heartbeat_s)
                 news, facts = self._events[number:], self._facts
-            if not news:
+            has_new_facts = facts is not None and facts is not told and bool(news or facts.tool)
+            if not news and not has_new_facts:
                 yield None
             for event in joined(news):
                 number = event.number
                 yield event
                 if event.name == "done":
                     return
-            if news and facts is not told:
+            if has_new_facts:
                 told = facts
                 yield Event(number, "facts", facts)
 
@@ -204,7 +206,10 @@ class Reply:
             tokens_per_second=None if is_first else (self.deltas - 1) / (now_s - first_token_s),
             first_token_s=first_token_s,
             thinking_s=now_s - first_token_s if message.reasoning and message.reasoning_s is None else None,
+            tool=message.tool_calls[-1]["name"] if message.tool_calls else None,
         )
+        if self._facts.tool is not None:
+            self._changed.notify_all()
 
     def _tell(self, name: EventName, data: Any) -> None:
         self._events.append(Event(len(self._events) + 1, name, data))
