@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+import os
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 from llm_hoster.chat.delta import parse_event
 from llm_hoster.chat.failure import sentence_of
 from llm_hoster.chat.merge import history_path
+from llm_hoster.chat.message import Message
 from tests.chat.echo_engine import echo_engine
 from tests.chat.told_engine import ToldEngine, told_engine
 from tests.live_engine import wait_for
@@ -25,6 +27,7 @@ FAMILY = "\N{MAN}\N{ZERO WIDTH JOINER}\N{WOMAN}\N{ZERO WIDTH JOINER}\N{GIRL}"
 MIXED = "שלום world, \N{RIGHT-TO-LEFT OVERRIDE}reversed\N{POP DIRECTIONAL FORMATTING} и мир 世界"
 CONTROLS = "bell\x07 escape\x1b[31m tab\t delete\x7f next\x85 line\u2028end"
 SURROGATE = "\\ud83d"
+HIDDEN = "\N{REPLACEMENT CHARACTER}"
 
 
 def events_in(answer: bytes) -> list[tuple[str, Any]]:
@@ -76,7 +79,8 @@ def test_any_text_goes_to_the_model_and_back_as_it_is(chat: Chat) -> None:
     for number, (text, expected) in enumerate(zip(sent, kept, strict=True)):
         conversation_id = f"{number:032x}"
         events = chat.ask(text, conversation_id)
-        assert "".join(data for name, data in events if name == "text") == expected
+        shown = expected.replace("\N{RIGHT-TO-LEFT OVERRIDE}", HIDDEN).replace("\N{POP DIRECTIONAL FORMATTING}", HIDDEN)
+        assert "".join(data for name, data in events if name == "text") == shown
         assert events[-1][1]["state"] == "done"
         assert [chat.source(each, conversation_id) for each in (0, 1)] == [expected, expected]
         assert html.escape(expected) in chat.page(conversation_id)
@@ -121,6 +125,52 @@ def test_what_an_engine_says_in_bad_unicode_can_be_read_and_kept(
     page = chat.page()
     assert "a\N{REPLACEMENT CHARACTER}\N{REPLACEMENT CHARACTER}b" in page
     assert "<code>f\N{REPLACEMENT CHARACTER}</code>" in page
+
+
+def test_nothing_that_a_model_says_turns_the_words_around_it(
+    make_server: Callable[..., WebServer], short_dir: Path, engine: ToldEngine
+) -> None:
+    chat = Chat(make_server(engine=short_dir / "told.sock"))
+    with chat.browser.post(
+        f"{chat.server.url}/chat/{CHAT}/messages",
+        data={"message": "Hello"}, headers={"Accept": "text/event-stream"}, stream=True, timeout=60,
+    ) as answer:  # fmt: skip
+        asked = engine.next_question()
+        call = {"name": "a\N{RIGHT-TO-LEFT OVERRIDE}b", "arguments": "{\N{RIGHT-TO-LEFT ISOLATE}}"}
+        asked.say("c\N{LEFT-TO-RIGHT OVERRIDE}d", reasoning="e\N{RIGHT-TO-LEFT EMBEDDING}f")
+        asked.say(tool_calls=[{"index": 0, "function": call}])
+        wait_for(lambda: f"e{HIDDEN}f" in chat.page(), "the thoughts are shown")
+        while_it_runs = chat.page()
+        asked.end()
+        written = answer.content.decode()
+
+    page = chat.page()
+    exported = chat.browser.get(f"{chat.server.url}/chats/{CHAT}/export.html", timeout=60).text
+    for text in (while_it_runs, page, exported, written.replace("\\ufffd", HIDDEN)):
+        assert not re.search("[\u202a-\u202e\u2066-\u2069]|\\\\u(?:202[a-e]|206[6-9])", text)
+        assert f"e{HIDDEN}f" in text
+    assert all(f"<code>{each}</code>" in text for each in (f"a{HIDDEN}b", f"{{{HIDDEN}}}") for text in (page, exported))
+
+
+def test_thoughts_that_an_engine_leaves_in_the_answer_are_shown_as_thoughts(
+    make_server: Callable[..., WebServer], short_dir: Path, engine: ToldEngine
+) -> None:
+    chat = Chat(make_server(engine=short_dir / "told.sock"))
+    with chat.browser.post(
+        f"{chat.server.url}/chat/{CHAT}/messages",
+        data={"message": "Hello"}, headers={"Accept": "text/event-stream"}, stream=True, timeout=60,
+    ) as answer:  # fmt: skip
+        asked = engine.next_question()
+        for piece in ("<thi", "nk>I pon", "der</th", "ink>\n\nHi", " there"):
+            asked.say(piece)
+        asked.end()
+        events = events_in(answer.content)
+
+    assert "".join(data for name, data in events if name == "reasoning") == "I ponder"
+    assert "".join(data for name, data in events if name == "text") == "Hi there"
+    shown = r'<summary>Thought for [\d.]+ s</summary>\s*<div class="reasoning-text">I ponder</div>'
+    assert re.search(shown, chat.page())
+    assert chat.source(1) == "Hi there"
 
 
 def test_an_error_of_an_engine_in_bad_unicode_can_be_told() -> None:
@@ -178,3 +228,28 @@ def test_a_damaged_history_is_kept_told_and_a_new_one_begun(
     with store.file.transaction() as database:
         assert database.execute("PRAGMA quick_check").fetchone()[0] == "ok"
     assert client.get("/").text.count(kept.name) == 1
+
+
+def test_a_history_that_is_damaged_while_it_is_open_is_set_aside_too(make_client: MakeClient) -> None:
+    client = make_client()
+    store = client.application.extensions["llm_hoster"]["store"]
+    for number in range(40):
+        question = Message(f"{number:032x}", "user", f"Question {number} " + "x" * 500)
+        store.add_turn(question, Message(question.conversation_id, "assistant", "y" * 4000), "owner")
+    store.file.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    store.file.connection.execute("PRAGMA cache_size = 1")
+    damaged = bytearray(store.path.read_bytes())
+    damaged[4096:] = os.urandom(len(damaged) - 4096)
+    with store.path.open("r+b") as file:
+        file.write(damaged)
+
+    first = client.get("/")
+    second = client.get("/")
+
+    assert (first.status_code, second.status_code) == (503, 200)
+    assert "damaged. It is kept, and a new one has been begun" in html.unescape(first.text)
+    (kept,) = [path for path in store.path.parent.iterdir() if re.search(r"\.corrupt-[-\d]+\Z", path.name)]
+    assert kept.read_bytes() == damaged
+    assert second.text.count(kept.name) == 1
+    client.post(f"/chat/{CHAT}/messages", data={"message": "Still there?"})
+    assert [each.id for each in store.conversations("owner")] == [CHAT]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -96,3 +97,11 @@ def test_four_times_the_text_makes_four_times_the_html(opening: str, line: str) 
         )
 
     assert rendered(800) < 5 * rendered(200) + 2000
+
+
+@pytest.mark.parametrize("text", ["```sh\nrm \u202ex", "a\u202bb"])
+def test_what_turns_letters_around_is_shown_in_an_unfinished_block_too(text: str) -> None:
+    growth = GrowingProse().add(text)
+
+    assert growth is not None
+    assert not re.search("[\u202a-\u202e\u2066-\u2069]", f"{growth.html}{growth.tail}{growth.rest}")

@@ -100,8 +100,13 @@ def render_markdown(text: str) -> str:
 
 
 def parse_markdown(text: str) -> str:
-    html: str = _parser.render(text.translate(REORDERING))
+    html: str = _parser.render(in_order(text))
     return html
+
+
+def in_order(text: str) -> str:
+    """Show what turns the order of letters around: what a model says stays within its own words."""
+    return text.translate(REORDERING)
 
 
 def sanitise(html: str) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from llm_hoster.chat.code_block import code_block
-from llm_hoster.chat.markdown import render_markdown
+from llm_hoster.chat.markdown import in_order, render_markdown
 from llm_hoster.chat.maths import CLOSING, DISPLAYED
 
 Kind = Literal["text", "indented", "code", "maths", "list", "table"]
@@ -48,6 +48,7 @@ class OpenBlock:
 
     def render_unfinished(self, text: str) -> tuple[str, str]:
         """Render what is there so far; the second is white space at its end, which HTML would not keep."""
+        text = in_order(text)
         if self.kind == "code":
             first, _, code = text.partition("\n")
             fence = FENCE.match(first)

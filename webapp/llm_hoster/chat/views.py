@@ -7,12 +7,24 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from flask import Blueprint, Response, g, jsonify, redirect, render_template, request, stream_with_context, url_for
+from flask import (
+    Blueprint,
+    Response,
+    g,
+    jsonify,
+    make_response,
+    redirect,
+    render_template,
+    request,
+    stream_with_context,
+    url_for,
+)
 from werkzeug.wrappers import Response as BaseResponse
 
 from llm_hoster.chat.attached_files import files_of
 from llm_hoster.chat.context_page import remember_branch, require_room
 from llm_hoster.chat.html_cache import HTMLCache
+from llm_hoster.chat.markdown import in_order
 from llm_hoster.chat.message import Conversation, Message, is_id, new_id, title_of
 from llm_hoster.chat.model_views import keep_model, offered_models
 from llm_hoster.chat.reply import Event, Reply, Snapshot
@@ -36,11 +48,13 @@ from llm_hoster.status.views import panel
 
 bp = Blueprint("chat", __name__)
 bp.add_app_template_filter(HTMLCache().render, "markdown")
+bp.add_app_template_filter(in_order)
 
 TITLE_TIMEOUT_S = 20.0
 HEARTBEAT_S = 15.0  # Shorter than any proxy's time-out, and how a gone browser is noticed.
 MESSAGE_LIMIT = 1_000_000
 EVENT_STREAM = "text/event-stream"
+DELETED = "This chat was deleted. It can be restored under “Deleted chats”."
 EMPTY_SNAPSHOT = Snapshot(html="", tail="", rest="", reasoning="", number=0)
 
 
@@ -63,7 +77,9 @@ def show(conversation_id: str) -> str:
     """Show a conversation; a running reply goes on where the page was rendered."""
     conversation = current_store().find_conversation(conversation_id, g.visitor.id)
     if conversation is None:
-        raise HTTPError(404, "There is no such conversation in this session.", code="not_found")
+        is_deleted = current_store().find_deleted(conversation_id, g.visitor.id) is not None
+        why = DELETED if is_deleted else "There is no such conversation in this session."
+        raise HTTPError(404, why, code="not_found")
     tree = current_store().tree(conversation_id, g.visitor.id)
     branch = tree.branch(conversation.leaf_id)
     remember_branch(conversation_id, conversation, branch)
@@ -75,6 +91,7 @@ def show(conversation_id: str) -> str:
         "snapshots": snapshots([*messages, *choices]),
         "siblings": tree.siblings_of(messages),
         "choices": choices,
+        "elsewhere": elsewhere(conversation_id, [*branch, *choices]),
         "has_several_models": len(tree.models) > 1,
     }
     return render_template("chat/page.html", conversation=conversation, earlier_id=window.earlier_id, **values)
@@ -127,6 +144,9 @@ def send(conversation_id: str) -> BaseResponse:
         raise HTTPError(404, "There is no such conversation in this session.", code="not_found")
     form = request.form
     branch, has_gone_on = branch_of_reader(conversation_id, form.get("after", ""))
+    deleted = None if branch else current_store().find_deleted(conversation_id, g.visitor.id)
+    if deleted is not None:
+        return refuse_deleted(deleted)
     turn = next_turn(conversation_id, branch, text, files_of(current_settings(), g.visitor.id, request))
     turn = turn.with_rival() if form.get("rival") else turn
     reply = ask(turn, form.get("model", ""), form.get("rival", ""))
@@ -145,6 +165,7 @@ def send(conversation_id: str) -> BaseResponse:
             has_gone_on=has_gone_on,
             lost=offered_models(conversation_id).take(form["model"]).lost if "model" in form else None,
         ),
+        "chosen": html_of(branch[-1]) if branch and branch[-1].id != form.get("after") else None,
         "conversations": render_template("chat/_conversation_list.html", **list_values(conversation_id)),
         "url": page,
         "title": title_of(text) if not branch else None,
@@ -163,9 +184,16 @@ def title(conversation_id: str) -> BaseResponse:
 
 @bp.get("/chat/<conversation_id>/news")
 def news(conversation_id: str) -> BaseResponse:
-    """Show the conversation anew where it does not end with the message that the page has `seen` last."""
+    """
+    Show the conversation anew where it does not end with the message that the page has `seen` last.
+
+    Also where a reply is being written: the page that asks shows none, and shall be able to stop it.
+    """
     conversation = current_store().find_conversation(conversation_id, g.visitor.id)
-    if conversation is None or conversation.leaf_id in {None, request.args.get("seen")}:
+    if conversation is None or conversation.leaf_id is None:
+        return Response(status=204)
+    is_running = bool(current_replies().running_in(conversation_id, g.visitor.id))
+    if conversation.leaf_id == request.args.get("seen") and not is_running:
         return Response(status=204)
     return Response(show(conversation_id))
 
@@ -243,6 +271,30 @@ def stop(reply_id: str) -> BaseResponse:
     return redirect(url_for("chat.show", conversation_id=message.conversation_id), 303)
 
 
+@bp.post("/chat/<conversation_id>/stop")
+def stop_all(conversation_id: str) -> BaseResponse:
+    """End what is being written in a conversation, on whichever of its branches."""
+    current_replies().stop_all(conversation_id, g.visitor.id)
+    if wants_part():
+        return Response(status=204)
+    return redirect(url_for("chat.show", conversation_id=conversation_id), 303)
+
+
+def refuse_deleted(conversation: Conversation) -> Response:
+    """Say to who sends a message that its chat was deleted, perhaps in another tab, and offer to restore it."""
+    if not wants_part():
+        raise HTTPError(404, DELETED, code="not_found")
+    values = {"deleted": conversation, "conversation_id": conversation.id, "refusal": DELETED}
+    return make_response(render_template("chat/_deleted_notice.html", **values), 404)
+
+
+def elsewhere(conversation_id: str, shown: list[Message]) -> dict[str, Snapshot]:
+    """Look at the replies that are being written on other branches than the one that is shown."""
+    ids = {message.id for message in shown}
+    running = current_replies().running_in(conversation_id, g.visitor.id)
+    return {reply.id: reply.snapshot() for reply in running if reply.id not in ids}
+
+
 def page_values(conversation_id: str, messages: list[Message], deleted: Conversation | None = None) -> dict[str, Any]:
     return list_values(conversation_id, deleted=deleted, is_new=not messages) | {
         "messages": messages,
@@ -281,6 +333,11 @@ def event_response(events: Iterator[Event | None], message: Message, *, first: s
     return response
 
 
+def html_of(message: Message) -> str:
+    """Show a message that is not being written."""
+    return render_template("chat/_message.html", message=message, snapshots={}, **around(message))
+
+
 def title_url(conversation_id: str) -> str | None:
     """Name where the page gets the title that is being made."""
     if not current_replies().titles.is_coming(conversation_id):
@@ -307,12 +364,12 @@ def encode_events(events: Iterator[Event | None], message: Message) -> Iterator[
         if event is None:
             yield ": still here\n\n"
             continue
-        data = event.data
+        data = in_order(event.data) if event.name in {"text", "reasoning"} else event.data
         if event.name == "facts":
             data = render_template("chat/_facts.html", facts=data)
         if event.name == "done":
             data = {
-                "html": render_template("chat/_message.html", message=message, snapshots={}, **around(message)),
+                "html": html_of(message),
                 "state": message.state,
                 "title_url": title_url(message.conversation_id),
                 "notice": current_store().notice,
