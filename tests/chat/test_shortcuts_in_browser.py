@@ -3,16 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
+from llm_hoster.engine.record.state import write_state
 from tests.chat.test_turn_in_browser import ask
 from tests.page_faults import find_faults
+from tests.web_session import WebServer, starting_state
 
 pytestmark = pytest.mark.browser
 
 OpenPage = Callable[..., Page]
+PHONE = {"width": 390, "height": 844}
+
+
+def the_list(page: Page) -> Locator:
+    return page.get_by_role("heading", name="Keyboard shortcuts")
+
+
+def assert_both_keys_show_the_list(page: Page) -> None:
+    """And that its end gives the keyboard back."""
+    page.locator("#main").focus()
+    for key in ("?", "Control+/"):
+        page.keyboard.press(key)
+        expect(the_list(page)).to_be_visible()
+        page.keyboard.press("Escape")
+        expect(the_list(page)).to_be_hidden()
+        expect(page.locator("#main")).to_be_focused()
 
 
 def test_each_key_of_the_list_does_what_the_list_says(open_page: OpenPage) -> None:
@@ -66,6 +85,64 @@ def test_the_list_is_a_key_away_and_single_letters_can_be_switched_off(open_page
     page.locator("#main").focus()
     page.keyboard.press("?")
     expect(page.get_by_role("heading", name="Keyboard shortcuts")).to_be_visible()
+
+
+def test_the_list_is_there_in_every_window_and_gives_the_keyboard_back(open_page: OpenPage) -> None:
+    page = open_page(viewport=PHONE)
+    assert_both_keys_show_the_list(page)
+    page.get_by_label("Message", exact=True).press("Control+/")
+    expect(the_list(page)).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.get_by_label("Message", exact=True)).to_be_focused()
+    # Who has no such keys goes there as to the content.
+    page.reload()
+    page.locator(".skip-link").first.focus()
+    page.keyboard.press("Tab")
+    link = page.get_by_role("link", name="Keyboard shortcuts")
+    expect(link).to_be_focused()
+    expect(link).to_be_in_viewport()
+    page.keyboard.press("Enter")
+    expect(the_list(page)).to_be_visible()
+
+
+def test_the_list_is_there_while_the_engine_starts(open_page: OpenPage, server: WebServer) -> None:
+    write_state(server.settings.state_path, starting_state())
+    page = open_page()
+    expect(page.locator("#start-up")).to_be_visible()
+    assert_both_keys_show_the_list(page)
+
+
+def test_the_list_is_there_for_a_guest_who_reads_a_shared_chat(open_page: OpenPage) -> None:
+    page = open_page()
+    ask(page, "Apples")
+    page.get_by_role("link", name="Rename, pin or delete Apples").press("Enter")
+    page.get_by_role("button", name="Share with people of this session").click()
+    address = urlsplit(page.locator("#share-link").input_value()).path
+    page.keyboard.press("Escape")
+    page.get_by_role("link", name="Keys", exact=True).click()
+    page.locator("#key-name").fill("Ada")
+    page.get_by_role("button", name="Make the key").click()
+    key = page.locator("#new-key").input_value()
+
+    guest = open_page(address, password=key, viewport=PHONE)
+    expect(guest.get_by_role("heading", name="Apples")).to_be_visible()
+    assert_both_keys_show_the_list(guest)
+    guest.keyboard.press("j")
+    expect(guest.locator(".message-assistant")).to_be_focused()
+    guest.keyboard.press("Control+/")
+    guest.get_by_label("Single letters are shortcuts").uncheck()
+    guest.keyboard.press("Escape")
+    guest.keyboard.press("k")
+    expect(guest.locator(".message-assistant")).to_be_focused()
+
+
+def test_the_search_is_a_key_away_where_the_list_of_chats_is_folded(open_page: OpenPage) -> None:
+    page = open_page(viewport=PHONE)
+    expect(page.get_by_label("Search your chats")).to_be_hidden()
+    page.get_by_label("Message", exact=True).press("Escape")
+    page.keyboard.press("/")
+    expect(page.get_by_label("Search your chats")).to_be_focused()
+    expect(page.get_by_label("Search your chats")).to_have_value("")
 
 
 def test_axe_finds_nothing_in_the_list(open_page: OpenPage) -> None:

@@ -1,6 +1,6 @@
 // What did not work is told where the person looks: in the panel that is open, else in the page behind it.
 import { announce } from "./announcer.js";
-import { isPoll } from "./notices.js";
+import { isUnasked } from "./notices.js";
 import { sentence } from "./sentences.js";
 
 export function watchErrors() {
@@ -8,7 +8,7 @@ export function watchErrors() {
     if (event.detail.isError) event.detail.target = errorPlace();
   });
   document.addEventListener("htmx:sendError", (event) => {
-    if (!isPoll(event.detail.elt)) showError(unreachable());
+    if (!isUnasked(event.detail.requestConfig)) showError(unreachable());
   });
   document.addEventListener("htmx:beforeRequest", (event) => {
     if (event.detail.requestConfig.verb === "post") showError(null);

@@ -2,6 +2,8 @@
 const POLLS = ["session", "entry", "gauges", "messages", "vitals", "summary-poll"];
 // One unanswered question may be a blink of the network.
 const LOST_AFTER = 2;
+// What a person does; whatever else makes htmx ask is the page's own doing.
+const DEEDS = ["click", "submit", "change", "input", "search", "toggle"];
 let lost = 0;
 let title = "";
 
@@ -15,18 +17,19 @@ export function watchNotices() {
   title = document.title.slice(tabText().length);
   document.addEventListener("htmx:oobAfterSwap", keepTitle);
   document.addEventListener("htmx:afterRequest", (event) => {
-    if (!isPoll(event.detail.elt)) return;
+    if (!POLLS.includes(event.detail.elt.id)) return;
     lost = event.detail.successful ? 0 : lost + 1;
     document.getElementById("lost").hidden = lost < LOST_AFTER;
   });
   // The portal's page about a session that is gone does not belong into ours.
   document.addEventListener("htmx:beforeSwap", (event) => {
-    if (event.detail.isError && isPoll(event.detail.requestConfig.elt)) event.detail.shouldSwap = false;
+    if (event.detail.isError && isUnasked(event.detail.requestConfig)) event.detail.shouldSwap = false;
   });
 }
 
-export function isPoll(element) {
-  return POLLS.includes(element.id);
+// Whether the page has asked by itself: nobody waits for the answer, and no word of theirs is lost with it.
+export function isUnasked({ verb, triggeringEvent }) {
+  return verb === "get" && !DEEDS.includes(triggeringEvent?.type);
 }
 
 function keepTitle() {

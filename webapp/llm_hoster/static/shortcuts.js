@@ -2,6 +2,7 @@
 // Where somebody writes, only Escape and Ctrl+/ mean something; who dictates can switch single letters off.
 const SWITCHED_OFF = "llm-hoster-shortcuts-off";
 const WRITING = "input, textarea, select, [contenteditable], dialog";
+const OPENS_PANEL = '[hx-target="#panel-content"]';
 
 export function watchShortcuts() {
   document.addEventListener("keydown", onKey);
@@ -19,19 +20,35 @@ function onKey(event) {
     if (event.key === "/") press("?", event);
     return;
   }
-  if (event.target.id === "message" && event.key === "Escape") document.getElementById("main").focus();
+  if (event.key === "Escape") leave(event.target);
   if (event.target.closest(WRITING) || document.querySelector("dialog[open]") || isSwitchedOff()) return;
   if (event.key === "j" || event.key === "k") move(event.key === "j" ? 1 : -1);
   else press(event.key, event);
 }
 
 function press(key, event) {
-  const found = [...document.querySelectorAll("[data-key]")].filter((each) => each.dataset.key === key && each.checkVisibility());
-  const element = found.at(-1);
+  const named = [...document.querySelectorAll("[data-key]")].filter((each) => each.dataset.key === key);
+  const element = named.findLast((each) => each.checkVisibility()) ?? named.findLast(unfold);
   if (!element) return;
   event.preventDefault(); // Else the letter would stand in the field that it leads to.
-  element.focus();
+  if (!element.matches(OPENS_PANEL)) element.focus(); // A panel gives the keyboard back to what had it.
   if (!element.matches(WRITING)) element.click();
+}
+
+// What is folded away, as the list of chats on a phone, is opened for its key.
+function unfold(element) {
+  const folded = element.closest("details:not([open])");
+  if (!folded?.checkVisibility()) return false;
+  folded.open = true;
+  return true;
+}
+
+function leave(place) {
+  if (place.id === "message") document.getElementById("main").focus();
+  const cancel = place.closest(".edit")?.querySelector("[data-cancels]");
+  if (!cancel || document.querySelector(":popover-open")) return; // The key closes that first.
+  cancel.focus(); // htmx leads from there to the link that opens the edit again.
+  cancel.click();
 }
 
 // From message to message; the first key leads to the last one.
