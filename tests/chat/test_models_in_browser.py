@@ -35,7 +35,7 @@ def server(make_server: Callable[..., WebServer], short_dir: Path, gate: threadi
 def ask(page: Page, text: str) -> None:
     page.get_by_label("Message").fill(text)
     page.keyboard.press("Enter")
-    expect(page.get_by_label("Message")).to_have_value("")
+    expect(page.locator(".message-text").last).to_have_text(text)
 
 
 def replies(page: Page) -> list[str]:

@@ -119,3 +119,17 @@ def test_what_is_missing_or_goes_in_a_circle_is_shown_as_far_as_it_goes() -> Non
     assert {each.id for each in circle.branch("a")} == {"a", "b"}
     assert circle.newest_leaf("a") in {"a", "b"}
     assert Tree([]).branch("x") == []
+
+
+def test_a_branch_ends_with_what_failed_only_where_nothing_better_stands_beside_it() -> None:
+    first, good, failed = message("q", None, 1.0), message("good", "q", 2.0), message("failed", "q", 3.0)
+    failed.state = "failed"
+    assert Tree([first, good, failed]).newest_leaf("q") == "good"
+    assert Tree([first, good, failed]).newest_leaf("failed") == "failed"
+    assert Tree([first, failed]).newest_leaf("q") == "failed"
+    # What came after the good one belongs to it; and a chat that ends badly does not lose what came before its end.
+    further, lost = message("further", "good", 4.0), message("lost", "further", 5.0)
+    lost.state = "failed"
+    assert Tree([first, good, failed, further]).newest_leaf("q") == "further"
+    other = message("other", "q", 2.5)
+    assert Tree([first, good, other, further, lost]).newest_leaf("q") == "lost"

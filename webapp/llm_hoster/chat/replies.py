@@ -85,7 +85,7 @@ class Replies:
         request = engine_request(read, ConversationSettings.from_json(settings), content_of)
         replies = [Reply(message, visitor.id, self._store.write_shown) for message in turn.replies]
         with self._lock:
-            if self._running_in(turn.reply.conversation_id, visitor.id) is not None:
+            if self._running_in(turn.reply.conversation_id, visitor.id):
                 raise HTTPError(
                     409, "A reply is still being written in this chat. Wait for its end, or stop it first.", code="busy"
                 )
@@ -123,6 +123,15 @@ class Replies:
         """Take a message that was running when it was read from the history from here, where more of it is."""
         reply = self.find(message.id, key_id) if message.state == "running" else None
         return message if reply is None else reply.message
+
+    def running_in(self, conversation_id: str, key_id: str) -> list[Reply]:
+        """Give those that are being written in a conversation, on whichever of its branches."""
+        with self._lock:
+            return self._running_in(conversation_id, key_id)
+
+    def stop_all(self, conversation_id: str, key_id: str) -> None:
+        for reply in self.running_in(conversation_id, key_id):
+            self.stop(reply.id, key_id)
 
     def stop(self, reply_id: str, key_id: str) -> None:
         """End somebody's reply; vLLM stops generating at once, and what came so far is kept."""
@@ -195,11 +204,9 @@ class Replies:
             return failure.ENDED
         return not_ready(engine_state(self._settings)).message
 
-    def _running_in(self, conversation_id: str, key_id: str) -> Reply | None:
-        for reply in self._replies.values():
-            if reply.message.conversation_id == conversation_id and reply.key_id == key_id and reply.is_running:
-                return reply
-        return None
+    def _running_in(self, conversation_id: str, key_id: str) -> list[Reply]:
+        mine = (reply for reply in self._replies.values() if reply.key_id == key_id and reply.is_running)
+        return [reply for reply in mine if reply.message.conversation_id == conversation_id]
 
     def _forget_old(self) -> None:
         finished = [reply.id for reply in self._replies.values() if not reply.is_running]

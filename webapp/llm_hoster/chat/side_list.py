@@ -13,7 +13,7 @@ from llm_hoster.chat.attached_files import store_of
 from llm_hoster.chat.days import groups_of
 from llm_hoster.chat.listing import PAGE
 from llm_hoster.chat.message import Conversation, title_of
-from llm_hoster.current import current_settings, current_store
+from llm_hoster.current import current_replies, current_settings, current_store
 from llm_hoster.htmx import wants_part
 from llm_hoster.status.views import panel
 
@@ -78,15 +78,14 @@ def change(conversation_id: str) -> BaseResponse:
 
 @bp.post("/<conversation_id>/delete")
 def delete(conversation_id: str) -> BaseResponse:
+    """Take it out of the list. What the model writes in it is kept as far as it came, for whoever restores it."""
     conversation = require_conversation(conversation_id)
     act(lambda: current_store().delete(conversation.id, g.visitor.id))
+    current_replies().stop_all(conversation.id, g.visitor.id)
     page = url_for("chat.index", deleted=conversation.id)
     if request.form.get("shown") != conversation.id:
         return answer(page, deleted=conversation)
-    response = answer(page)
-    if wants_part():
-        response.headers["HX-Redirect"] = page
-    return response
+    return leave(page)
 
 
 @bp.post("/<conversation_id>/restore")
@@ -100,10 +99,13 @@ def erase(conversation_id: str) -> BaseResponse:
     """Delete it for good, and the files that no other chat has."""
     named = current_store().attachments(g.visitor.id).keys()
     act(lambda: current_store().erase(conversation_id, g.visitor.id))
+    current_replies().stop_all(conversation_id, g.visitor.id)
     files = store_of(current_settings(), g.visitor.id)
     for identity in named - current_store().attachments(g.visitor.id).keys():
         files.remove(identity)
-    return answer(url_for("chats.deleted"))
+    # A tab that still shows it has nothing more to show.
+    is_shown = wants_part() and request.form.get("shown") == conversation_id
+    return leave(url_for("chat.index")) if is_shown else answer(url_for("chats.deleted"))
 
 
 def list_values(
@@ -150,6 +152,14 @@ def answer(page: str, *, deleted: Conversation | None = None) -> Response:
         return make_response(redirect(page, 303))
     values = list_values(request.form.get("shown", ""), deleted=deleted)
     return make_response(render_template("chat/_conversations.html", **values))
+
+
+def leave(page: str) -> Response:
+    """Lead to another page than the one that shows what is there no more."""
+    response = answer(page)
+    if wants_part():
+        response.headers["HX-Redirect"] = page
+    return response
 
 
 def require_conversation(conversation_id: str) -> Conversation:

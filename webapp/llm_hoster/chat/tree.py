@@ -79,7 +79,11 @@ class Tree:
         return {message_id: siblings for message_id, siblings in found.items() if siblings.count > 1}
 
     def newest_leaf(self, message_id: str) -> str:
-        """Name the end of the branch through a message that was written last."""
+        """
+        Name the end of the branch through a message that was written last.
+
+        Where that is a reply that has failed, and another to the same question has not, it is the end of that one's.
+        """
         leaves, waiting, seen = [], [message_id], {message_id}
         while waiting:
             each = waiting.pop()
@@ -88,7 +92,15 @@ class Tree:
             waiting += children
             if not children:
                 leaves.append(each)
-        return max(leaves, key=lambda leaf: (self._messages[leaf].created_at, leaf))
+        newest = max(leaves, key=lambda leaf: (self._messages[leaf].created_at, leaf))
+        good = self._good_beside(newest) if newest != message_id else None
+        return newest if good in {None, message_id} else self.newest_leaf(good)
+
+    def _good_beside(self, message_id: str) -> str | None:
+        """Name the newest of those after the same parent that have not failed, where a message has."""
+        message = self._messages[message_id]
+        beside = self._children[self._parent_of(message)] if message.state == "failed" else []
+        return next((each for each in reversed(beside) if self._messages[each].state != "failed"), None)
 
     def _parent_of(self, message: Message) -> str | None:
         return message.parent_id if message.parent_id in self._messages else None

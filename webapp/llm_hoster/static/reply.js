@@ -1,24 +1,18 @@
 // A reply that is being written: fed by the answer to Send, or by an EventSource where a page finds one running.
 // Neither is open longer than the reply: a portal's page has few connections.
 import { announce } from "./announcer.js";
-import { line, showError } from "./error.js";
+import { keepFocus } from "./focus.js";
 import { GrowingProse, fragmentOf, partOff } from "./growing_prose.js";
-import { ReplyEvents } from "./reply_events.js";
+import { awaitEnd, eventsFor, tellEnd } from "./reply_end.js";
 import { sentence } from "./sentences.js";
 import { isFollowing, toEnd } from "./thread.js";
-import { fetchTitle } from "./title.js";
-
-const ENDS = {
-  done: sentence("The reply is complete."),
-  stopped: sentence("The reply has stopped."),
-  failed: sentence("The reply has failed."),
-};
 
 export function watchReplies() {
   document.addEventListener("htmx:load", (event) => {
     const found = [...event.detail.elt.querySelectorAll("[data-events]")];
     if (event.detail.elt.matches("[data-events]")) found.push(event.detail.elt);
     found.forEach((message) => new Reply(message).follow());
+    event.detail.elt.querySelectorAll("[data-ends]").forEach(awaitEnd);
   });
 }
 
@@ -42,14 +36,22 @@ export class Reply {
     toEnd();
   }
 
+  // Somebody may look at another branch by now: the page is no more ours to scroll, or to speak in.
+  get isShown() {
+    return this.parts.message.isConnected;
+  }
+
   // Reads the rest, each time from after the event that was the last.
   follow() {
     const address = () => (this.number === null ? this.url : this.url.replace(/after=\d+/, `after=${this.number}`));
-    this.events = new ReplyEvents(address, (event) => this.take(event), (state) => this.showConnection(state));
+    if (!this.isShown) return;
+    this.events = eventsFor(this.parts.message, address, (event) => this.take(event), (state) => this.showConnection(state));
   }
 
   // What comes between two frames is shown in one. The first words wait for nothing, and neither does a hidden tab.
+  // Says false where nobody needs to read on.
   take(event) {
+    if (!this.isShown) return false;
     this.number = event.number;
     this.news.push(event);
     if (event.name === "done" || !this.isBegun || document.hidden) this.show();
@@ -61,6 +63,7 @@ export class Reply {
   show() {
     cancelAnimationFrame(this.frame);
     this.frame = null;
+    if (!this.isShown) return;
     const following = isFollowing();
     for (const { name, data } of this.news.splice(0)) {
       if (name === "reasoning") this.addThought(data);
@@ -85,18 +88,15 @@ export class Reply {
     this.parts.reasoning.open = false;
   }
 
-  finish({ html, state, title_url: titleUrl, notice }) {
+  finish(end) {
     this.isDone = true;
-    const finished = fragmentOf(html).firstElementChild;
+    const finished = fragmentOf(end.html).firstElementChild;
     const reasoning = finished.querySelector(".reasoning");
     if (reasoning) reasoning.open = this.parts.reasoning.open;
-    this.parts.message.replaceWith(finished);
+    keepFocus(() => this.parts.message.replaceWith(finished));
     this.prose.finish(finished.querySelector(".prose"));
     window.htmx.process(finished);
-    announce(ENDS[state] ?? ENDS.done);
-    document.dispatchEvent(new CustomEvent("reply:end"));
-    if (titleUrl) fetchTitle(titleUrl);
-    if (notice) showError(line(notice));
+    tellEnd(end);
   }
 
   // In the place of the figures, so that nothing jumps.

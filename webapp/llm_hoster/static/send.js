@@ -33,9 +33,10 @@ async function readTurn(answer, resolve) {
   if (reply && !reply.isDone) reply.follow(); // Cut off: the reply goes on without us, and its rest is read anew.
 }
 
-function showTurn({ html, conversations, url, title }) {
+function showTurn({ html, chosen, conversations, url, title }) {
   const turn = fragmentOf(html);
   const added = [...turn.children];
+  if (chosen) added.push(...settleChoice(fragmentOf(chosen)));
   document.getElementById("messages").append(turn);
   history.replaceState(null, "", url); // Back leads out of the chat, and not to an empty page with its words.
   // After the first token, which must not wait for this.
@@ -50,6 +51,14 @@ function showTurn({ html, conversations, url, title }) {
   return reply;
 }
 
+// Who goes on without a choice has the reply that the question was written after; the others stand beside it.
+function settleChoice(chosen) {
+  const choices = document.getElementById("choices");
+  const reply = choices ? [...chosen.children] : [];
+  choices?.replaceWith(...reply);
+  return reply;
+}
+
 // Leaves alone what somebody has searched for.
 function showList(list) {
   if (document.getElementById("chat-search").value) return;
@@ -57,7 +66,7 @@ function showList(list) {
   window.htmx.process(list);
 }
 
-// Reads server-sent events; a chunk may end anywhere.
+// Reads server-sent events, until `take` says false; a chunk may end anywhere.
 async function readEvents(body, take) {
   const reader = body.getReader();
   const decoder = new TextDecoder();
@@ -69,7 +78,9 @@ async function readEvents(body, take) {
     pending = blocks.pop();
     for (const block of blocks) {
       const fields = Object.fromEntries(block.split("\n").map((line) => [line.split(": ", 1)[0], line.slice(line.indexOf(": ") + 2)]));
-      if (fields.event) take({ name: fields.event, number: Number(fields.id), data: JSON.parse(fields.data) });
+      if (!fields.event) continue;
+      const wantsMore = take({ name: fields.event, number: Number(fields.id), data: JSON.parse(fields.data) });
+      if (wantsMore === false) return reader.cancel();
     }
   }
 }
