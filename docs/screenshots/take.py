@@ -48,7 +48,10 @@ def main() -> None:
             chat.keyboard.press("Enter")
             chat.locator(".message-foot").nth(QUESTIONS.index(question)).wait_for(state="attached")
         take(chat, "chat")
+        chat.locator(".reasoning summary").last.click()
+        take(chat, "thoughts", shown=".reasoning")
         take_chat_states(chat)
+        take_job_states(chat)
         chat.get_by_role("link", name="Connect", exact=True).click()
         chat.locator("#base-url").wait_for()
         take(chat, "connect")
@@ -74,9 +77,15 @@ def take_chat_states(chat: Page) -> None:
     chat.locator("#message").fill("")
     chat.get_by_role("link", name="Edit").first.click()
     chat.locator("form.edit").wait_for()
-    take(chat, "edit")
+    take(chat, "edit", shown="form.edit")
     chat.get_by_role("link", name="Cancel").click()
-    for name, link in (("settings", "#settings-link"), ("prompts", "#prompts-link")):
+    panels = {
+        "settings": "#settings-link",
+        "prompts": "#prompts-link",
+        "cluster-files": "text=Files on the cluster",
+        "export": "text=Export and import",
+    }
+    for name, link in panels.items():
         chat.locator(link).first.click()
         take_panel(chat, name)
     chat.locator(".side .more").first.click()
@@ -94,6 +103,24 @@ def take_chat_states(chat: Page) -> None:
     chat.locator("#conversation-list .found").first.wait_for()
     take(chat, "search")
     chat.locator("#chat-search").fill("")
+
+
+def take_job_states(chat: Page) -> None:
+    """Two replies to choose from, the figures of the job, and the page in German; ends in a new chat in English."""
+    chat.goto(urljoin(chat.url, "./"))
+    chat.get_by_label("Two replies to compare").check()
+    chat.locator("#message").fill(QUESTIONS[1])
+    chat.keyboard.press("Enter")
+    chat.locator("#choices .message-foot").nth(1).wait_for(state="attached")
+    take(chat, "compare", shown="#choices")
+    chat.get_by_role("button", name="Details").click()
+    take(chat, "details")
+    chat.keyboard.press("Escape")
+    chat.get_by_role("button", name="Deutsch").click()
+    chat.locator("html[lang=de] #message").wait_for()
+    take(chat, "german")
+    chat.get_by_role("button", name="English").click()
+    chat.locator("html[lang=en] #message").wait_for()
 
 
 def take_panel(chat: Page, name: str) -> None:
@@ -143,7 +170,8 @@ def make_keys(chat: Page) -> None:
     chat.locator("#key-name").wait_for()
 
 
-def take(page: Page, name: str, *, full_page: bool = False) -> None:
+def take(page: Page, name: str, *, full_page: bool = False, shown: str = "") -> None:
+    """`shown` names what must be in sight, by a selector."""
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
         # The chat follows the browser; OnDemand's pages take Bootstrap's theme from this mark.
@@ -152,6 +180,8 @@ def take(page: Page, name: str, *, full_page: bool = False) -> None:
             page.set_viewport_size(size)  # type: ignore[arg-type]
             page.evaluate(LIST_AS_OPENED, place == "desktop")
             page.wait_for_timeout(150)  # The page follows the new size in its own time.
+            if shown:
+                page.locator(shown).last.evaluate("place => place.scrollIntoView({ block: 'center' })")
             page.screenshot(path=FOLDER / f"{name}-{place}-{scheme}.png", full_page=full_page)
     page.emulate_media(color_scheme="light")
     page.set_viewport_size(DESKTOP)  # type: ignore[arg-type]

@@ -14,7 +14,7 @@ from llm_hoster.language import FOLDER, language
 
 TEXT_MAX = 100_000
 VARIABLES_MAX = 30
-VARIABLE = re.compile(r"\{\{\s*([^{}\n]{1,60}?)\s*\}\}")
+VARIABLE = re.compile(r"\{\{\s*([^{}\s](?:[^{}\n]{0,58}[^{}\s])?)\s*\}\}")
 
 
 @dataclass(frozen=True)
