@@ -107,7 +107,8 @@ def take_chat_states(chat: Page) -> None:
 
 def take_job_states(chat: Page) -> None:
     """Two replies to choose from, the figures of the job, and the page in German; ends in a new chat in English."""
-    chat.goto(urljoin(chat.url, "./"))
+    chat.get_by_role("link", name="New chat").click()
+    chat.locator(".welcome").wait_for()
     chat.get_by_label("Two replies to compare").check()
     chat.locator("#message").fill(QUESTIONS[1])
     chat.keyboard.press("Enter")
