@@ -257,7 +257,8 @@ def test_an_id_that_is_none_begins_no_chat(client: FlaskClient, path: str) -> No
 def test_a_prompt_is_written_changed_deleted_and_back(client: FlaskClient) -> None:
     html = text_of(client, "/prompts/new", method="POST", data={"message": "\nTranslate {{text}}"})
     assert re.search(r"<textarea[^>]*>\nTranslate {{text}}</textarea>", html)
-    client.post("/prompts/", data={"title": "My <b>", "text": "Translate {{text}} to {{ my language }}: {{text}} {{ }}"})
+    text = "Translate {{text}} to {{ my language }}: {{text}} {{ }}"
+    client.post("/prompts/", data={"title": "My <b>", "text": text})
     (item,) = store_of(client).shelf.items("prompt", "owner")
     answer = client.get("/prompts/").get_data(as_text=True)
     # One's own stand first, and are text.
